@@ -1,0 +1,3 @@
+//! Backstop.
+
+pub mod model;

@@ -1,0 +1,30 @@
+//! The words everyone shares. No behaviour beyond construction, no clock, no
+//! I/O, no randomness.
+
+mod condition;
+mod config;
+mod moment;
+mod plan;
+mod policy;
+mod reading;
+mod release;
+mod sample;
+mod selector;
+mod series;
+mod verdict;
+
+pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
+pub use config::{Config, Notifier, NotifierKind, Role, Secret};
+pub use moment::Moment;
+pub use plan::{Action, Budget, NotCured, Plan, Risk, Step, StepAction, Verify};
+pub use policy::{
+    Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Policy, ReleaseRule,
+    Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger,
+};
+pub(crate) use reading::Short;
+pub use reading::{Evidence, NoReading, Reading, Value};
+pub use release::{Release, Standing};
+pub use sample::{Gap, GapKind, Outcome, Sample};
+pub use selector::{Selector, SelectorError};
+pub use series::Series;
+pub use verdict::{Finding, Proof, Verdict};

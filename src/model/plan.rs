@@ -1,0 +1,126 @@
+//! Plans: what is run to roll back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Condition;
+
+/// An ordered list of steps with its limits and its proof of cure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The deadline of the whole run.
+    pub timeout: Duration,
+    /// Least time from the end of any run to the next.
+    pub cooldown: Duration,
+    /// Most runs in a period.
+    pub budget: Budget,
+    /// The steps in order; never empty.
+    pub steps: Vec<Step>,
+    /// What proves the cure.
+    pub verify: Verify,
+    /// How risky a person said it is.
+    pub risk: Option<Risk>,
+    /// How long a person expects it to take.
+    pub expect: Option<Duration>,
+}
+
+/// At most `runs` in any `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Budget {
+    pub runs: u32,
+    pub period: Duration,
+}
+
+/// How risky a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Risk {
+    Low,
+    Medium,
+    High,
+}
+
+/// What proves that a rollback cured the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verify {
+    /// Conditions that must hold, on samples after the last step. Empty means
+    /// the default: the fired trigger is clear, and no source that was up is
+    /// down.
+    pub require: Vec<Condition>,
+    /// Until when, from the end of the last step.
+    pub within: Duration,
+    /// What happens when they did not.
+    pub otherwise: NotCured,
+    /// Quiet after the cure before the incident closes.
+    pub watch: Duration,
+}
+
+/// What happens when a rollback did not cure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotCured {
+    /// A person is called.
+    Escalate,
+    /// Once more, to the good release before.
+    Next,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What people call it.
+    pub name: String,
+    /// What it does.
+    pub action: StepAction,
+    /// The deadline of one attempt.
+    pub timeout: Duration,
+    /// Further attempts after a failure.
+    pub retries: u32,
+    /// Whether the plan goes on after it failed.
+    pub continue_on_failure: bool,
+    /// Whether it runs even after a failure of a step before.
+    pub always: bool,
+    /// Whether it may be run again when its end is unknown.
+    pub idempotent: bool,
+}
+
+/// What a step does, with placeholders not filled in yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StepAction {
+    /// Runs a program.
+    Run(Vec<String>),
+    /// Points a link elsewhere, atomically.
+    Symlink {
+        /// The link.
+        link: String,
+        /// Where it points afterwards.
+        to: String,
+    },
+    /// Waits until a condition holds, at most for the step's timeout.
+    Check(Condition),
+    /// Waits.
+    Wait(Duration),
+}
+
+/// What `act` is told to do: every placeholder filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Runs this program with these arguments, without a shell.
+    Run {
+        /// Program and arguments; never empty.
+        argv: Vec<String>,
+        /// Added to a clean environment: `BACKSTOP_SERVICE` and its siblings.
+        env: BTreeMap<String, String>,
+    },
+    /// Points `link` at `to`, atomically.
+    Symlink {
+        /// The link.
+        link: String,
+        /// Where it points afterwards.
+        to: String,
+    },
+}

@@ -1,0 +1,366 @@
+//! A checked policy: everything Backstop knows about one service.
+//!
+//! `policy::load` makes these from TOML and is the only place that does outside
+//! tests; whatever is here has been checked there. Field meanings and defaults
+//! are SPEC 3's; durations are spans of time, never zero unless said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, Plan, Selector, Unit};
+
+/// One service's policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The service's name.
+    pub service: String,
+    /// Shadow or enforce.
+    pub mode: Mode,
+    /// The sampling and judging tick, at least 100 ms.
+    pub interval: Duration,
+    /// Where samples come from, by name.
+    pub sources: BTreeMap<String, Source>,
+    /// Values derived from them, by name.
+    pub signals: BTreeMap<String, Signal>,
+    /// The decision matrix, in the file's order.
+    pub triggers: Vec<Trigger>,
+    /// How the running release is known; without it there are no gates on
+    /// releases and no `{target}`.
+    pub release: Option<ReleaseRule>,
+    /// Plans by name.
+    pub plans: BTreeMap<String, Plan>,
+    /// Escalation levels in order.
+    pub escalation: Vec<Level>,
+}
+
+/// Record and tell only, or act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Mode {
+    Shadow,
+    Enforce,
+}
+
+/// Where raw samples come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// What is sampled, and how.
+    pub kind: SourceKind,
+    /// How often; a multiple of the policy's interval.
+    pub interval: Duration,
+    /// The deadline of one whole sample.
+    pub timeout: Duration,
+    /// Failures in a row that make it *down*.
+    pub fail_after: u32,
+    /// Successes in a row that make it *up*.
+    pub pass_after: u32,
+}
+
+/// The types of source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SourceKind {
+    /// A Prometheus text or OpenMetrics page.
+    Scrape {
+        /// Where it is.
+        url: String,
+        /// Sent with the request.
+        headers: BTreeMap<String, String>,
+        /// Most bytes of a body, decompressed.
+        max_body: u64,
+        /// Certificates.
+        tls: Tls,
+    },
+    /// One HTTP request.
+    Probe {
+        /// Where to.
+        url: String,
+        /// `GET` by default.
+        method: String,
+        /// Sent with the request.
+        headers: BTreeMap<String, String>,
+        /// Sent with the request.
+        body: Option<String>,
+        /// What makes an answer a success.
+        expect: Expect,
+        /// Certificates.
+        tls: Tls,
+    },
+    /// A TCP connection.
+    Tcp {
+        /// `host:port`.
+        address: String,
+    },
+}
+
+impl SourceKind {
+    /// The `type` of the source as policies write it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Scrape { .. } => "scrape",
+            Self::Probe { .. } => "probe",
+            Self::Tcp { .. } => "tcp",
+        }
+    }
+}
+
+/// Paths of PEM files for TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// Root certificates to trust instead of the system's.
+    pub ca: Option<String>,
+    /// Client certificate.
+    pub cert: Option<String>,
+    /// Client key.
+    pub key: Option<String>,
+}
+
+/// What makes a probe's answer a success.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Expect {
+    /// Accepted statuses; empty means any 2xx.
+    pub status: Vec<u16>,
+    /// Text that the body must contain.
+    pub body_contains: Option<String>,
+    /// JSONPath (RFC 9535) → the value that it must have.
+    pub json: BTreeMap<String, serde_json::Value>,
+    /// The latest at which the whole answer must be in.
+    pub within: Option<Duration>,
+}
+
+/// A value derived from a source over a window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// The source it reads.
+    pub source: String,
+    /// How it is computed.
+    pub kind: SignalKind,
+    /// Over how long; at least two intervals of its source.
+    pub window: Duration,
+    /// What its numbers are.
+    pub unit: Unit,
+}
+
+/// The kinds of signal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SignalKind {
+    /// increase(of) ÷ increase(to).
+    Ratio {
+        /// The part.
+        of: Selector,
+        /// The whole.
+        to: Selector,
+    },
+    /// Increase per second.
+    Rate(Selector),
+    /// Events in the window.
+    Increase(Selector),
+    /// A quantile of a classic histogram.
+    Histogram {
+        /// Which quantile, in (0, 1).
+        q: f64,
+        /// Selects the `…_bucket` series.
+        buckets: Selector,
+    },
+    /// A quantile of a probe's or connection's latency, exact.
+    Latency {
+        /// Which quantile, in (0, 1).
+        q: f64,
+    },
+    /// A gauge.
+    Value {
+        /// Which.
+        of: Selector,
+        /// How several series are combined.
+        by: By,
+        /// How the window is combined.
+        over: Over,
+    },
+    /// Now − the gauge, read as Unix seconds.
+    Age {
+        /// Which; of several series the oldest counts.
+        of: Selector,
+    },
+}
+
+/// How several series of a gauge are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum By {
+    Max,
+    Min,
+    Sum,
+    Avg,
+}
+
+/// How a gauge's window is combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Over {
+    Last,
+    Avg,
+    Max,
+    Min,
+}
+
+/// One row of the decision matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Its name.
+    pub name: String,
+    /// When it fires.
+    pub when: Condition,
+    /// How bad that is.
+    pub severity: Severity,
+    /// What it does then.
+    pub response: Response,
+    /// The plan it runs.
+    pub plan: String,
+    /// Shadow, or the policy's mode. Never enforce in a shadow policy.
+    pub mode: Mode,
+    /// Least events of the proof.
+    pub min_events: u64,
+    /// Confidence of the proof, in [0, 1); 0 switches the bound off.
+    pub confidence: f64,
+    /// Least share of judged ticks in the hold, in (0, 1].
+    pub coverage: f64,
+    /// Neighbouring judged ticks further apart than this start the hold anew.
+    pub max_gap: Duration,
+    /// How long it must be clear to be resolved.
+    pub clear_for: Duration,
+    /// How long it may be blind before somebody is told.
+    pub blind_after: Duration,
+}
+
+/// How bad a fired trigger is. Ordered: low is least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// As policies write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What a fired trigger does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// Rolls back at once.
+    Rollback,
+    /// Asks people first.
+    Approve(Approve),
+    /// Tells only.
+    Alert,
+}
+
+impl Response {
+    /// As policies write it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Approve(_) => "approve",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// Who is asked, how many must agree, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approve {
+    /// Roles that may answer; empty means anybody who may use the socket.
+    pub roles: Vec<String>,
+    /// Distinct people who must agree, at least 1.
+    pub quorum: u32,
+    /// Until when, from the question.
+    pub within: Duration,
+    /// What happens after that.
+    pub otherwise: Otherwise,
+}
+
+/// What happens when nobody answered in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Otherwise {
+    Escalate,
+    Rollback,
+    Dismiss,
+}
+
+/// How the running release is known, and what follows from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseRule {
+    /// What says which release runs.
+    pub current: Current,
+    /// How long a release must run without a breach to be good.
+    pub good_after: Duration,
+    /// No rollback so soon after a release; zero switches it off.
+    pub settle: Duration,
+    /// Only breaches that began within this time of a release are its fault;
+    /// `None` does not ask.
+    pub blame: Option<Duration>,
+    /// Must succeed before anything is touched.
+    pub check: Option<Vec<String>>,
+    /// Where there is no good release, take the one before.
+    pub fallback_previous: bool,
+}
+
+/// What says which release runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Current {
+    /// The last component of this link's target.
+    Symlink(String),
+    /// The first line of this file, trimmed.
+    File(String),
+    /// A label of a metric.
+    Metric {
+        /// Selects the metric, such as `app_build_info`.
+        metric: Selector,
+        /// The label that has the version.
+        label: String,
+        /// The scrape source that carries it.
+        source: String,
+    },
+    /// `backstop deploy` says so.
+    Reported,
+}
+
+/// One level of escalation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// Names of notifiers.
+    pub notify: Vec<String>,
+    /// From the moment the incident opens, or when a rollback failed.
+    pub on: LevelOn,
+    /// Told again this often until acknowledged.
+    pub repeat: Option<Duration>,
+}
+
+/// When a level of escalation is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LevelOn {
+    /// So long after the incident opened; may be zero.
+    After(Duration),
+    /// At once when a rollback failed, was not cured or lost track.
+    Failed,
+}

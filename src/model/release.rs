@@ -1,0 +1,43 @@
+//! A version of the service that was seen running.
+
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+
+/// A release and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its name: the last component of a symlink's target, a label's value, or
+    /// what was reported.
+    pub version: String,
+    /// When it was first seen running; releases are ordered by this.
+    pub first_deployed: Moment,
+    /// When it last began to run.
+    pub deployed: Moment,
+    /// What is known of it.
+    pub standing: Standing,
+}
+
+/// Good, bad or unproven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Ran `good_after` without a breach, clear in at least 80% of its ticks.
+    Good,
+    /// Was rolled back from.
+    Bad,
+    /// Neither yet.
+    Unproven,
+}
+
+impl Standing {
+    /// As status and reports name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Unproven => "unproven",
+        }
+    }
+}

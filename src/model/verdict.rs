@@ -1,0 +1,78 @@
+//! What a trigger's condition says at one tick: clear, breach or blind. Never a
+//! bool, because "I cannot judge" is neither.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Evidence, NoReading, Value};
+
+/// The answer of a condition at a tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The condition is not met.
+    Clear,
+    /// The condition is met.
+    Breach,
+    /// It cannot be judged. Names the signal or source and why.
+    Blind {
+        /// The signal or source that has no reading.
+        subject: String,
+        /// Why.
+        why: NoReading,
+    },
+}
+
+impl Verdict {
+    /// Whether this is a breach.
+    #[must_use]
+    pub const fn is_breach(&self) -> bool {
+        matches!(self, Self::Breach)
+    }
+
+    /// Whether the tick was judged at all.
+    #[must_use]
+    pub const fn is_judged(&self) -> bool {
+        !matches!(self, Self::Blind { .. })
+    }
+}
+
+/// One test of a condition as it stood at a tick: what a person is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The test as the policy has it: `error_rate > 5%`, `web is down`.
+    pub test: String,
+    /// The signal or source.
+    pub subject: String,
+    /// The signal's value; absent for sources and when there is no reading.
+    pub value: Option<Value>,
+    /// The value's unit, for display.
+    pub unit: super::Unit,
+    /// The limit in the same unit (a baseline's multiple resolved); absent for
+    /// sources and flags.
+    pub limit: Option<f64>,
+    /// The signal's window in milliseconds; zero for sources.
+    pub window_ms: u64,
+    /// What the value rests on.
+    pub evidence: Option<Evidence>,
+    /// The test's own verdict.
+    pub verdict: Verdict,
+    /// The proof over the whole hold, for tests that need one.
+    pub proof: Option<Proof>,
+}
+
+/// Whether the counts of a whole hold prove that a limit was exceeded (SPEC 3,
+/// *Proof*).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Events that speak for the breach.
+    pub hits: f64,
+    /// Events counted.
+    pub events: f64,
+    /// The one-sided lower confidence bound of `hits / events`.
+    pub bound: f64,
+    /// What the bound has to exceed: the limit, or 1 − q for a quantile.
+    pub above: f64,
+    /// The least number of events.
+    pub min_events: u64,
+    /// Whether it is proven.
+    pub proven: bool,
+}
