@@ -11,6 +11,7 @@ mod release;
 mod sample;
 mod selector;
 mod series;
+mod step_end;
 mod verdict;
 
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
@@ -27,4 +28,5 @@ pub use release::{Release, Standing};
 pub use sample::{Gap, GapKind, Outcome, Sample};
 pub use selector::{Selector, SelectorError};
 pub use series::Series;
+pub use step_end::{HowEnded, Output, StepEnd};
 pub use verdict::{Finding, Proof, Verdict};
