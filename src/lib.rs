@@ -1,3 +1,4 @@
 //! Backstop.
 
+pub mod judge;
 pub mod model;

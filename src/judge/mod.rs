@@ -1,0 +1,3 @@
+//! Samples in, verdicts out: the pure half of every decision.
+
+pub mod grammar;
