@@ -1,4 +1,5 @@
 //! Backstop.
 
+pub mod guard;
 pub mod judge;
 pub mod model;

@@ -1,0 +1,20 @@
+//! Verdicts → commands: phases, gates, budget, escalation. Pure: facts in,
+//! orders out.
+
+mod command;
+mod event;
+mod gate;
+mod incident;
+mod note;
+mod notice;
+mod phase;
+mod releases;
+
+pub use command::{Command, Order};
+pub use event::{Event, Freeze, Person};
+pub use gate::Gate;
+pub use incident::{Acknowledgement, Held, Incident, LevelState, Outcome, RunRecord};
+pub use note::{Cause, Note, What};
+pub use notice::{Notice, NoticeKind};
+pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
+pub use releases::Releases;

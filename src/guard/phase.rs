@@ -1,0 +1,152 @@
+//! What a service's guard is doing. Freeze is a gate beside the phases, not a
+//! phase; *suspecting* is read off the triggers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Person;
+use crate::model::{Approve, Moment, Plan};
+
+/// What a service's guard is doing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing fired; no incident is open.
+    #[default]
+    Watching,
+    /// An incident is open that only tells: nothing is to be decided.
+    Telling,
+    /// An incident is open whose rollback, or question, a gate holds back.
+    Held,
+    /// People are asked.
+    Asking(Question),
+    /// A plan runs.
+    Acting(Box<Run>),
+    /// The plan ran; fresh samples must show the cure.
+    Verifying(Verification),
+    /// Cured; quiet is awaited before the incident closes.
+    Cooling {
+        /// When the incident closes if it stays quiet.
+        until: Moment,
+    },
+    /// A person has been called; nothing more is done in this incident.
+    Escalated {
+        /// Since when all triggers have been clear; it closes after a quiet
+        /// `watch`.
+        quiet_since: Option<Moment>,
+    },
+}
+
+impl Phase {
+    /// Stable name, as JSON and metrics have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Watching => "watching",
+            Self::Telling => "telling",
+            Self::Held => "held",
+            Self::Asking(_) => "asking",
+            Self::Acting(_) => "acting",
+            Self::Verifying(_) => "verifying",
+            Self::Cooling { .. } => "cooling",
+            Self::Escalated { .. } => "escalated",
+        }
+    }
+}
+
+/// A question to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// When it was asked.
+    pub asked: Moment,
+    /// Until when it can be answered.
+    pub deadline: Moment,
+    /// Who may answer, and how many must agree.
+    pub approve: Approve,
+    /// Who agreed so far: distinct people.
+    pub approvals: Vec<Person>,
+}
+
+/// A plan that runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The run's number.
+    pub ticket: u64,
+    /// The plan's name.
+    pub plan_name: String,
+    /// The plan as it was when the run was decided: a reload changes nothing
+    /// under way.
+    pub plan: Plan,
+    /// What the placeholders stand for.
+    pub values: BTreeMap<String, String>,
+    /// When the whole run must be over.
+    pub deadline: Moment,
+    /// The step that is next or under way; the number of steps when it is over.
+    pub step: usize,
+    /// What that step is doing.
+    pub state: StepState,
+    /// Why the run will not succeed, once that is so. Only steps with `always`
+    /// run after it.
+    pub broken: Option<Broken>,
+    /// When the target was checked: steps run only after it.
+    pub target_check: Option<Vec<String>>,
+}
+
+/// What a step is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Ordered, not known to have started: safe to order again.
+    Ordered {
+        /// From 0.
+        attempt: u32,
+        /// When.
+        at: Moment,
+    },
+    /// Its start was recorded: after a crash its end is unknown.
+    Started {
+        /// From 0.
+        attempt: u32,
+        /// When.
+        at: Moment,
+    },
+    /// A `wait` step.
+    Waiting {
+        /// Until when.
+        until: Moment,
+    },
+    /// A `check` step.
+    Checking {
+        /// From 0.
+        attempt: u32,
+        /// The latest at which its condition must hold.
+        until: Moment,
+    },
+}
+
+/// Why a run will not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Failed, timed out, aborted or lost track.
+    pub outcome: super::Outcome,
+    /// In words.
+    pub reason: String,
+}
+
+/// The proof of cure under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The run.
+    pub ticket: u64,
+    /// The end of the last step: only samples after it count.
+    pub since: Moment,
+    /// When it counts as not cured.
+    pub deadline: Moment,
+    /// The plan's name.
+    pub plan_name: String,
+    /// What verifies, as it was when the run was decided.
+    pub verify: crate::model::Verify,
+    /// Sources that were up before the run: none of them may be down.
+    pub were_up: Vec<String>,
+}

@@ -1,0 +1,238 @@
+//! Which releases were seen, what is known of them, and which one to go back
+//! to.
+//!
+//! A release is *good* when it ran `good_after` without a breach and was clear
+//! in at least 80% of the ticks of that time; *bad* when it was rolled back
+//! from. The target of a rollback is the newest good release that was first
+//! deployed before the running one: never forward, never to a bad one, never
+//! to the one that runs.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Moment, Release, ReleaseRule, Standing};
+
+/// Most releases remembered; the oldest that is neither running nor the newest
+/// good one goes first.
+const KEPT: usize = 64;
+
+/// The releases of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Releases {
+    /// In the order in which they were first deployed.
+    pub seen: Vec<Release>,
+    /// The version that runs, once known.
+    pub running: Option<String>,
+    /// The last change that was a deployment, not the agent's own rollback.
+    pub deployed: Option<Moment>,
+    /// Since when the running release has had no breach.
+    clean_since: Option<Moment>,
+    /// Ticks since then.
+    ticks: u64,
+    /// Clear ones among them.
+    clear: u64,
+}
+
+/// What one tick says about the running release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// No trigger breached, and what could be judged was clear.
+    Clear,
+    /// Something could not be judged.
+    Blind,
+    /// A trigger breached.
+    Breach,
+}
+
+impl Releases {
+    /// The running release.
+    #[must_use]
+    pub fn running(&self) -> Option<&Release> {
+        let version = self.running.as_deref()?;
+        self.find(version)
+    }
+
+    /// A release by its version.
+    #[must_use]
+    pub fn find(&self, version: &str) -> Option<&Release> {
+        self.seen.iter().find(|r| r.version == version)
+    }
+
+    /// A release was seen running. Returns whether it was not the running one
+    /// before; `deployed` says whether somebody deployed it, rather than the
+    /// agent's own rollback having put it there.
+    pub(crate) fn released(&mut self, version: &str, at: Moment, deployed: bool) -> bool {
+        if self.running.as_deref() == Some(version) {
+            return false;
+        }
+        // The release found at first sight was deployed at an unknown time
+        // before; it settles nothing and is to blame for nothing.
+        if deployed && self.running.is_some() {
+            self.deployed = Some(at);
+        }
+        self.running = Some(version.to_owned());
+        match self.seen.iter_mut().find(|r| r.version == version) {
+            Some(release) => release.deployed = at,
+            None => self.seen.push(Release {
+                version: version.to_owned(),
+                first_deployed: at,
+                deployed: at,
+                standing: Standing::Unproven,
+            }),
+        }
+        self.start_anew(at);
+        self.forget();
+        true
+    }
+
+    /// The time without a breach starts anew.
+    pub(crate) fn start_anew(&mut self, at: Moment) {
+        self.clean_since = Some(at);
+        self.ticks = 0;
+        self.clear = 0;
+    }
+
+    /// Counts one tick of the running release. Returns its version when this
+    /// tick makes it good.
+    pub(crate) fn ticked(&mut self, at: Moment, tick: Tick, good_after: Duration) -> Option<&str> {
+        if tick == Tick::Breach {
+            self.start_anew(at);
+            return None;
+        }
+        let since = self.clean_since?;
+        self.ticks += 1;
+        self.clear += u64::from(tick == Tick::Clear);
+        if at.since(since) < good_after {
+            return None;
+        }
+        if self.clear * 5 < self.ticks * 4 {
+            // Too blind to tell: what was seen so far proves nothing.
+            self.start_anew(at);
+            return None;
+        }
+        let version = self.running.as_deref()?;
+        let release = self.seen.iter_mut().find(|r| r.version == version)?;
+        if release.standing != Standing::Unproven {
+            return None;
+        }
+        release.standing = Standing::Good;
+        Some(&release.version)
+    }
+
+    /// The release was rolled back from.
+    pub(crate) fn condemn(&mut self, version: &str) {
+        if let Some(release) = self.seen.iter_mut().find(|r| r.version == version) {
+            release.standing = Standing::Bad;
+        }
+    }
+
+    /// The release to go back to, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for people.
+    pub(crate) fn target(&self, rule: &ReleaseRule) -> Result<&Release, String> {
+        let running = self
+            .running()
+            .ok_or("the running release is not known yet")?;
+        let before = || {
+            self.seen
+                .iter()
+                .rev()
+                .skip_while(|r| r.version != running.version)
+                .skip(1)
+        };
+        before()
+            .find(|r| r.standing == Standing::Good)
+            .or_else(|| {
+                rule.fallback_previous
+                    .then(|| before().find(|r| r.standing != Standing::Bad))
+                    .flatten()
+            })
+            .ok_or_else(|| {
+                format!(
+                    "no good release is known that was deployed before {}",
+                    running.version
+                )
+            })
+    }
+
+    fn forget(&mut self) {
+        while self.seen.len() > KEPT {
+            let newest_good = self
+                .seen
+                .iter()
+                .rposition(|r| r.standing == Standing::Good);
+            let Some(i) = (0..self.seen.len()).find(|&i| {
+                Some(i) != newest_good && self.running.as_deref() != Some(&self.seen[i].version)
+            }) else {
+                return;
+            };
+            self.seen.remove(i);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Current;
+
+    fn rule(fallback_previous: bool) -> ReleaseRule {
+        ReleaseRule {
+            current: Current::Reported,
+            good_after: Duration::from_secs(60),
+            settle: Duration::ZERO,
+            blame: None,
+            check: None,
+            fallback_previous,
+        }
+    }
+
+    fn at(s: u64) -> Moment {
+        Moment::from_millis(s * 1000)
+    }
+
+    fn run_clean(releases: &mut Releases, from: u64, to: u64) {
+        for s in (from..=to).step_by(5) {
+            releases.ticked(at(s), Tick::Clear, Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn the_target_is_the_newest_good_one_before_the_running_one() {
+        let mut releases = Releases::default();
+        releases.released("a", at(0), true);
+        run_clean(&mut releases, 5, 60);
+        releases.released("b", at(100), true);
+        assert_eq!(releases.target(&rule(false)).unwrap().version, "a");
+        releases.condemn("b");
+        releases.released("a", at(110), false);
+        assert!(releases.target(&rule(true)).is_err(), "never forward");
+        releases.released("c", at(200), true);
+        assert_eq!(releases.target(&rule(true)).unwrap().version, "a");
+    }
+
+    #[test]
+    fn a_breach_or_too_much_blindness_keeps_a_release_unproven() {
+        for tick in [Tick::Breach, Tick::Blind] {
+            let mut releases = Releases::default();
+            releases.released("a", at(0), true);
+            for s in (5..=60).step_by(5) {
+                let tick = if s % 20 == 0 { tick } else { Tick::Clear };
+                releases.ticked(at(s), tick, Duration::from_secs(60));
+            }
+            assert_eq!(releases.running().unwrap().standing, Standing::Unproven);
+        }
+    }
+
+    #[test]
+    fn the_first_release_seen_was_not_deployed_just_now() {
+        let mut releases = Releases::default();
+        releases.released("a", at(0), true);
+        assert_eq!(releases.deployed, None);
+        releases.released("b", at(9), true);
+        assert_eq!(releases.deployed, Some(at(9)));
+    }
+}
