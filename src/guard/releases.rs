@@ -160,10 +160,7 @@ impl Releases {
 
     fn forget(&mut self) {
         while self.seen.len() > KEPT {
-            let newest_good = self
-                .seen
-                .iter()
-                .rposition(|r| r.standing == Standing::Good);
+            let newest_good = self.seen.iter().rposition(|r| r.standing == Standing::Good);
             let Some(i) = (0..self.seen.len()).find(|&i| {
                 Some(i) != newest_good && self.running.as_deref() != Some(&self.seen[i].version)
             }) else {

@@ -104,6 +104,27 @@ pub fn parse(text: &str, scope: &Scope<'_>) -> Result<Condition, Vec<Fault>> {
 ///
 /// What is wrong and where, relative to `text`.
 pub fn duration(text: &str) -> Result<Duration, Fault> {
+    let parsed = duration_or_zero(text)?;
+    if parsed.is_zero() {
+        return Err(Fault {
+            offset: 0,
+            len: text.len(),
+            message: "a duration of nothing".to_owned(),
+            hint: None,
+        });
+    }
+    Ok(parsed)
+}
+
+/// Parses a duration that may be `0s`, in whole milliseconds.
+///
+/// # Errors
+///
+/// What is wrong and where, relative to `text`.
+pub fn duration_or_zero(text: &str) -> Result<Duration, Fault> {
+    // No time that anybody means has so many digits, and close to 2^64 s
+    // humantime's sum panics.
+    const MOST_DIGITS: usize = 10;
     let fault = |place: Range<usize>, message: String, hint: Option<String>| Fault {
         offset: place.start,
         len: place.len(),
@@ -122,6 +143,12 @@ pub fn duration(text: &str) -> Result<Duration, Fault> {
                 "write it in days, `30d`".to_owned()
             }),
         ));
+    }
+    if text
+        .split(|c: char| !(c.is_ascii_digit() || c.is_whitespace()))
+        .any(|run| run.chars().filter(char::is_ascii_digit).count() > MOST_DIGITS)
+    {
+        return Err(fault(whole, format!("`{text}` is too long"), None));
     }
     let parsed = humantime::parse_duration(text).map_err(|error| {
         use humantime::DurationError as E;
@@ -152,9 +179,7 @@ pub fn duration(text: &str) -> Result<Duration, Fault> {
             ),
         }
     })?;
-    if parsed.is_zero() {
-        Err(fault(whole, "a duration of nothing".to_owned(), None))
-    } else if parsed.subsec_nanos() % 1_000_000 != 0 {
+    if parsed.subsec_nanos() % 1_000_000 != 0 {
         Err(fault(
             whole,
             format!("`{text}` is finer than a millisecond"),
@@ -947,6 +972,19 @@ mod tests {
                 sources: &sources.map(|(n, u)| (n.to_owned(), u)).into(),
             },
         )
+    }
+
+    #[test]
+    fn no_number_of_seconds_overflows() {
+        for text in [
+            "18446744073709551615s 1000000000ns",
+            "1844674407 3709551615s 1000000000ns",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert_eq!(duration("2592000000ms"), duration("30d"));
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+        assert!(duration("0s").is_err());
     }
 
     /// Fully bracketed, with limits in base units.
