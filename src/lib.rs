@@ -1,5 +1,6 @@
 //! Backstop.
 
+pub mod act;
 pub mod guard;
 pub mod judge;
 pub mod model;

@@ -1,0 +1,131 @@
+//! Whether a step could be done, asked long before it has to be.
+//!
+//! It is asked of the kernel by the process that would run the step, so that
+//! the sandbox of the unit, its user and its read-only paths are part of the
+//! answer. It changes nothing. What depends on a placeholder is not known
+//! before the incident and is left out.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, accessat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::program::{Unfit, find, plain};
+use super::symlink::{called, what};
+use crate::model::StepAction;
+
+/// Why a step could not be done as things are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What was found.
+    pub found: String,
+    /// What mends it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.found, self.remedy)
+    }
+}
+
+/// What stands in the way of this step, with placeholders not filled in yet.
+/// Empty when nothing does, or nothing can be known.
+#[must_use]
+pub fn preflight(step: &StepAction) -> Vec<Problem> {
+    match step {
+        StepAction::Run(argv) => argv
+            .first()
+            .and_then(|name| without_placeholders(name))
+            .and_then(|name| program(&name))
+            .into_iter()
+            .collect(),
+        StepAction::Symlink { link, .. } => {
+            without_placeholders(link).map_or_else(Vec::new, |link| directory_of(&link))
+        }
+        StepAction::Check(_) | StepAction::Wait(_) => Vec::new(),
+    }
+}
+
+/// The text that a template stands for, if that is known now.
+fn without_placeholders(template: &str) -> Option<String> {
+    let bare = template.replace("{{", "").replace("}}", "");
+    (!bare.contains(['{', '}'])).then(|| template.replace("{{", "{").replace("}}", "}"))
+}
+
+fn program(name: &str) -> Option<Problem> {
+    let (found, remedy) = match find(name) {
+        Ok(_) => return None,
+        Err(Unfit::Missing) if name.starts_with('/') => (
+            format!("`{name}` does not exist, or cannot be seen from here"),
+            "install it, or correct the path".to_owned(),
+        ),
+        Err(Unfit::Missing) => (
+            format!("`{name}` is not in the agent's PATH"),
+            "install it, or write its whole path".to_owned(),
+        ),
+        Err(Unfit::NotExecutable) => (
+            format!("`{name}` may not be executed by the agent's user"),
+            format!("`chmod +x {name}`, and see that its file system is not mounted noexec"),
+        ),
+        Err(Unfit::Relative) => (
+            format!("`{name}` is relative to a directory that nobody has stated"),
+            "write its whole path".to_owned(),
+        ),
+    };
+    Some(Problem { found, remedy })
+}
+
+fn directory_of(link: &str) -> Vec<Problem> {
+    let problem = |found: String, remedy: &str| {
+        let remedy = remedy.to_owned();
+        vec![Problem { found, remedy }]
+    };
+    let path = Path::new(link);
+    let (Some(parent), Some(_), true) = (path.parent(), path.file_name(), path.is_absolute())
+    else {
+        return problem(
+            format!("`{link}` is not the whole path of a link"),
+            "write it from `/`",
+        );
+    };
+    let dir = parent.display();
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    match accessat(CWD, parent, access, AtFlags::EACCESS) {
+        Ok(()) => {}
+        Err(Errno::NOENT | Errno::NOTDIR) => {
+            return problem(
+                format!("the directory `{dir}` does not exist, or cannot be seen from here"),
+                "create it, or correct the path",
+            );
+        }
+        Err(Errno::ROFS) => {
+            return problem(
+                format!("`{dir}` is read-only for the agent"),
+                "if its unit has ProtectSystem=, add the directory to ReadWritePaths=",
+            );
+        }
+        Err(Errno::ACCESS) => {
+            return problem(
+                format!("the agent's user may not write into `{dir}`"),
+                "give it the right: a link is replaced by writing into its directory",
+            );
+        }
+        Err(e) => {
+            return problem(
+                format!("cannot look at `{dir}`: {}", plain(&e.into())),
+                "see that the file system answers",
+            );
+        }
+    }
+    match what(CWD, OsStr::new(link.trim_end_matches('/'))) {
+        None | Some(FileType::Symlink) => Vec::new(),
+        other => problem(
+            format!("`{link}` is not a link but {}", called(other)),
+            "a step replaces links only; move it away and make a link",
+        ),
+    }
+}

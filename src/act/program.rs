@@ -1,0 +1,200 @@
+//! Finding a program and starting it.
+//!
+//! The program is looked for here rather than by `execvp`, for two reasons:
+//! *missing* and *not executable* must be told apart before and after the fact
+//! by the same code, and `execvp` hands a file that is no program to a shell.
+//!
+//! A step gets an environment of its own. The agent's has secrets in it
+//! (credentials, tokens) and the addresses of its supervisor (`NOTIFY_SOCKET`,
+//! `WATCHDOG_USEC`, `LISTEN_FDS`), with which a step could speak in its name.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+use tokio::process::{Child, Command};
+
+use super::family::MARK;
+use crate::model::HowEnded;
+
+/// What a step inherits, where the agent has it. The last two let a step of an
+/// agent that runs as a user speak to that user's own systemd.
+const INHERITED: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "USER",
+    "LOGNAME",
+    "TZ",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
+
+/// Where programs are when the agent was started without a `PATH`: systemd's
+/// default for services.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A file that is written while it is started is busy (ETXTBSY) for as long as
+/// its writer takes, or as another thread of ours takes from fork to exec. It
+/// is tried this often, at this distance.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(25);
+
+/// Why a name is not a program that can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// There is no such file, or none of that name in `PATH`.
+    Missing,
+    /// It is there, but is a directory or may not be executed.
+    NotExecutable,
+    /// It names a file relative to a directory that nobody has stated.
+    Relative,
+}
+
+/// The value of `PATH` that steps get and are looked up in.
+fn search_path() -> OsString {
+    env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+/// The file that `name` means: itself if it is absolute, else the first that
+/// can be executed in `PATH`.
+pub(super) fn find(name: &str) -> Result<PathBuf, Unfit> {
+    find_in(name, &search_path())
+}
+
+fn find_in(name: &str, path: &std::ffi::OsStr) -> Result<PathBuf, Unfit> {
+    let fit = |file: &Path| match accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS) {
+        Ok(()) if file.is_file() => Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR) => Err(Unfit::Missing),
+        _ => Err(Unfit::NotExecutable),
+    };
+    if name.is_empty() {
+        return Err(Unfit::Missing);
+    }
+    if name.starts_with('/') {
+        let file = PathBuf::from(name);
+        return fit(&file).map(|()| file);
+    }
+    if name.contains('/') {
+        return Err(Unfit::Relative);
+    }
+    let mut why = Unfit::Missing;
+    for dir in env::split_paths(path).filter(|dir| dir.is_absolute()) {
+        let file = dir.join(name);
+        match fit(&file) {
+            Ok(()) => return Ok(file),
+            Err(Unfit::Missing) => {}
+            // As the shell: another directory may have one that can be executed.
+            Err(unfit) => why = unfit,
+        }
+    }
+    Err(why)
+}
+
+/// Starts `argv` as the leader of a process group of its own, marked with `id`,
+/// printing into the pipe that is handed back.
+pub(super) async fn start(
+    id: &str,
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+) -> Result<(Child, io::PipeReader), HowEnded> {
+    let Some((name, arguments)) = argv.split_first() else {
+        return Err(HowEnded::SpawnFailed("there is no program to run".into()));
+    };
+    let file = find(name).map_err(|unfit| match unfit {
+        Unfit::Missing => HowEnded::NotFound,
+        Unfit::NotExecutable => HowEnded::NotExecutable,
+        Unfit::Relative => {
+            HowEnded::SpawnFailed(format!("`{name}` is relative; write the whole path"))
+        }
+    })?;
+    let failed = |e: io::Error| HowEnded::SpawnFailed(plain(&e));
+    let mut tries = 1;
+    loop {
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        let mut command = Command::new(&file);
+        command
+            .arg0(name)
+            .args(arguments)
+            .current_dir("/")
+            .env_clear()
+            .envs(INHERITED.iter().filter_map(|key| {
+                let value = env::var_os(key)?;
+                Some((key, value))
+            }))
+            .env("PATH", search_path())
+            .envs(env)
+            .env(MARK, id)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().map_err(failed)?)
+            .stderr(writer)
+            .process_group(0);
+        let started = command.spawn();
+        // The command has the writing end; the pipe must not wait for us.
+        drop(command);
+        match started {
+            Ok(child) => return Ok((child, reader)),
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::TXTBSY) && tries < BUSY_TRIES => {
+                tries += 1;
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            Err(e) => return Err(why_not_started(&e)),
+        }
+    }
+}
+
+/// What an error of starting a file that is there and executable means.
+fn why_not_started(e: &io::Error) -> HowEnded {
+    match Errno::from_io_error(e) {
+        Some(Errno::NOENT) => HowEnded::SpawnFailed(
+            "the interpreter that its first line names, or its loader, does not exist".into(),
+        ),
+        Some(Errno::ACCESS) => HowEnded::NotExecutable,
+        Some(Errno::NOEXEC) => HowEnded::SpawnFailed(
+            "it is not a program for this machine, nor a script that begins with `#!`".into(),
+        ),
+        Some(Errno::TXTBSY) => HowEnded::SpawnFailed("it is being written to".into()),
+        _ => HowEnded::SpawnFailed(plain(e)),
+    }
+}
+
+/// An error of the system in its own words, without its number.
+pub(super) fn plain(e: &io::Error) -> String {
+    let mut words = e.to_string();
+    if let Some(number) = words.find(" (os error") {
+        words.truncate(number);
+    }
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_as_a_shell_would_and_never_beside_us() {
+        assert!(find_in("sh", "/nowhere:/usr/bin:/bin".as_ref()).is_ok());
+        assert_eq!(find_in("sh", "/nowhere".as_ref()), Err(Unfit::Missing));
+        assert_eq!(find_in("sh", ".:".as_ref()), Err(Unfit::Missing));
+        assert_eq!(find_in("./sh", "/bin".as_ref()), Err(Unfit::Relative));
+        assert_eq!(find_in("", "/bin".as_ref()), Err(Unfit::Missing));
+        assert_eq!(
+            find_in("/etc/passwd", "/bin".as_ref()),
+            Err(Unfit::NotExecutable)
+        );
+        assert_eq!(find_in("/bin", "/bin".as_ref()), Err(Unfit::NotExecutable));
+        assert_eq!(
+            find_in("/bin/nothing-of-this-name", "/bin".as_ref()),
+            Err(Unfit::Missing)
+        );
+    }
+}
