@@ -4,3 +4,4 @@ pub mod act;
 pub mod guard;
 pub mod judge;
 pub mod model;
+pub mod view;

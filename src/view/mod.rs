@@ -1,0 +1,11 @@
+//! Verdicts, phases and evidence in words: said once, here, for the command
+//! line, the page, notices and reports alike.
+//!
+//! Pure: a view of the same state at the same moment reads the same. It decides
+//! nothing and asks nobody for the time; moments become times of day through
+//! the distance to the wall clock that the state itself carries.
+
+mod notice;
+pub mod value;
+
+pub use notice::NoticeView;

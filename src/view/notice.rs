@@ -1,0 +1,587 @@
+//! A notice in words: a title of one line and a text of a few, the same for
+//! every channel, flat, so that templates and receivers of JSON need no maps of
+//! our types.
+//!
+//! Each text says what happened, where, since when, value and limit, evidence,
+//! what happens next and how to stop it, one sentence a line, in the order in
+//! which a person who was just woken asks. What is not known is left out, never
+//! guessed. Names and reasons come from outside; they are put on one line and
+//! cut, so that no version or reason can forge a line of ours.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::value;
+use crate::guard::{Cause, Notice, NoticeKind};
+use crate::model::{Mode, Unit, Value};
+
+/// Longest name shown, in characters.
+const NAME: usize = 128;
+
+/// Longest sentence taken from elsewhere, in characters.
+const SENTENCE: usize = 1000;
+
+/// A notice as channels deliver it and templates see it. Times are RFC 3339 in
+/// UTC, values are in words with their unit; what is absent is null.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NoticeView {
+    /// The same notice always has the same id: `checkout/12/7`.
+    pub id: String,
+    /// The kind, as [`NoticeKind::name`] has it.
+    pub kind: &'static str,
+    /// One line, marked `[shadow]` in shadow.
+    pub title: String,
+    /// What, where, since when, value, evidence, next and how to stop it: one
+    /// line each, without the title.
+    pub text: String,
+    /// The service.
+    pub service: String,
+    /// The host the agent runs on.
+    pub host: String,
+    /// `shadow` or `enforce`.
+    pub mode: &'static str,
+    /// When the notice was made.
+    pub at: String,
+    /// The incident's number.
+    pub incident: Option<u64>,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: Option<&'static str>,
+    /// The trigger.
+    pub trigger: Option<String>,
+    /// Its condition, as the policy has it.
+    pub condition: Option<String>,
+    /// The signal or source that decided.
+    pub signal: Option<String>,
+    /// Its value: `7.4%`.
+    pub value: Option<String>,
+    /// The limit: `5%`.
+    pub limit: Option<String>,
+    /// The value as a number in its base unit (a fraction, seconds, bytes,
+    /// events per second); for a quantile beyond the last bucket, that bound.
+    pub value_number: Option<f64>,
+    /// The limit in the same unit.
+    pub limit_number: Option<f64>,
+    /// The window that the value was taken over: `1m`.
+    pub window: Option<String>,
+    /// What the value rests on: `74 of 1,000 events`.
+    pub evidence: Option<String>,
+    /// The proof over the whole hold, in words.
+    pub proof: Option<String>,
+    /// Since when the condition has been breached.
+    pub since: Option<String>,
+    /// How long that is: `10m`.
+    pub lasting: Option<String>,
+    /// The release that runs.
+    pub current: Option<String>,
+    /// The release that would be, or is, gone back to.
+    pub target: Option<String>,
+    /// What exactly happened, in a sentence.
+    pub reason: String,
+    /// What happens next; may be empty.
+    pub next: String,
+    /// A command line that stops it or takes part in it; may be empty.
+    pub stop: String,
+    /// Identifies the policy's content.
+    pub policy: Option<String>,
+}
+
+impl NoticeView {
+    /// Puts a notice into words.
+    #[must_use]
+    pub fn new(notice: &Notice) -> Self {
+        let name = |s: &str| value::one_line(s, NAME);
+        let sentence = |s: &str| value::one_line(s, SENTENCE);
+        let cause = notice.cause.as_ref();
+        let (value, limit) = measured(cause);
+        let since = cause.and_then(|c| c.since);
+        let mut view = Self {
+            id: name(&notice.id),
+            kind: notice.kind.name(),
+            title: String::new(),
+            text: String::new(),
+            service: name(&notice.service),
+            host: name(&notice.host),
+            mode: mode(notice.mode),
+            at: value::time(notice.at, notice.wall_ahead_ms),
+            incident: notice.incident,
+            severity: notice.severity.map(crate::model::Severity::name),
+            trigger: some(notice.trigger.as_deref().map(name)),
+            condition: some(cause.map(|c| sentence(&c.condition))),
+            signal: some(cause.map(|c| name(&c.subject))),
+            value,
+            limit,
+            value_number: cause.and_then(|c| c.value).map(|v| match v {
+                Value::Exactly(x) | Value::AboveTop(x) => x,
+            }),
+            limit_number: cause.and_then(|c| c.limit),
+            window: cause
+                .filter(|c| c.window_ms > 0)
+                .map(|c| value::span(Duration::from_millis(c.window_ms))),
+            evidence: cause.and_then(|c| c.evidence.as_ref()).map(value::evidence),
+            proof: cause.and_then(|c| c.proof.as_ref()).map(value::proof),
+            since: since.map(|m| value::time(m, notice.wall_ahead_ms)),
+            lasting: since.map(|m| value::span(notice.at.since(m))),
+            current: some(notice.current.as_deref().map(name)),
+            target: some(notice.target.as_deref().map(name)),
+            reason: sentence(&notice.reason),
+            next: sentence(&notice.next),
+            stop: sentence(&notice.stop),
+            policy: some(cause.map(|c| name(&c.policy))),
+        };
+        view.title = view.titled(notice.kind, notice.mode);
+        view.text = view.told(notice.kind, notice.mode);
+        view
+    }
+
+    fn titled(&self, kind: NoticeKind, mode: Mode) -> String {
+        let mut title = String::new();
+        if mode == Mode::Shadow {
+            title.push_str("[shadow] ");
+        }
+        title.push_str(&self.service);
+        title.push_str(": ");
+        title.push_str(&self.headline(kind, mode));
+        if let Some(n) = self.incident {
+            let _ = write!(title, " (incident {n})");
+        }
+        title
+    }
+
+    /// What happened, in some six words.
+    fn headline(&self, kind: NoticeKind, mode: Mode) -> String {
+        let shadow = mode == Mode::Shadow;
+        let trigger = self.trigger.as_deref();
+        let to = self
+            .target
+            .as_ref()
+            .map_or_else(String::new, |t| format!(" to {t}"));
+        let from = self
+            .current
+            .as_ref()
+            .map_or_else(String::new, |c| format!(" from {c}"));
+        match kind {
+            NoticeKind::Opened => match (trigger, self.severity) {
+                (Some(t), Some(s)) => format!("{t} fired, {s}"),
+                (Some(t), None) => format!("{t} fired"),
+                (None, _) => "a person ordered a rollback".into(),
+            },
+            NoticeKind::Asked if shadow => format!("would ask whether to roll back{to}"),
+            NoticeKind::Asked => format!("roll back{to}? An answer is needed"),
+            NoticeKind::Decided => "it is decided".into(),
+            NoticeKind::Held => "the rollback is held".into(),
+            NoticeKind::RollingBack if shadow => format!("would roll back{from}{to}"),
+            NoticeKind::RollingBack => format!("rolling back{from}{to}"),
+            NoticeKind::StepDone => "a step of the rollback is done".into(),
+            NoticeKind::Cured => format!("cured by the rollback{to}"),
+            NoticeKind::NotCured => format!("NOT cured by the rollback{to}"),
+            NoticeKind::Failed => "the rollback FAILED".into(),
+            NoticeKind::Blind => match trigger {
+                Some(t) => format!("cannot judge {t}"),
+                None => "cannot judge".into(),
+            },
+            NoticeKind::SeesAgain => match trigger {
+                Some(t) => format!("can judge {t} again"),
+                None => "can judge again".into(),
+            },
+            NoticeKind::Frozen => "acting is frozen".into(),
+            NoticeKind::FreezeEnding => "the freeze ends soon".into(),
+            NoticeKind::Update => "the incident is still open".into(),
+            NoticeKind::Escalated => "a person is NEEDED".into(),
+            NoticeKind::Closed => "the incident is closed".into(),
+        }
+    }
+
+    fn told(&self, kind: NoticeKind, mode: Mode) -> String {
+        let mut lines = Vec::new();
+        if !self.reason.is_empty() {
+            lines.push(format!("What: {}", stopped(&self.reason)));
+        }
+        lines.push(self.place(is_ahead(kind)));
+        if matches!(kind, NoticeKind::Opened | NoticeKind::Asked) {
+            lines.extend(self.measure());
+            lines.extend(self.proven());
+            lines.extend(self.duration());
+            lines.extend(self.row());
+        } else {
+            lines.extend(self.cause());
+        }
+        if !self.next.is_empty() {
+            lines.push(format!("Next: {}", stopped(&self.next)));
+        }
+        if !self.stop.is_empty() {
+            lines.push(format!("{}: {}", part(kind), self.stop));
+        }
+        if mode == Mode::Shadow {
+            lines.push("This is shadow mode: nothing was run, and nothing will be.".into());
+        }
+        lines.join("\n")
+    }
+
+    /// `Where: checkout on web-1, running v42; v41 is the release to go back
+    /// to.`
+    fn place(&self, ahead: bool) -> String {
+        let mut line = format!("Where: {}", self.service);
+        if !self.host.is_empty() {
+            let _ = write!(line, " on {}", self.host);
+        }
+        if let Some(current) = &self.current {
+            let _ = write!(line, ", running {current}");
+        }
+        if let Some(target) = self.target.as_ref().filter(|_| ahead) {
+            let _ = write!(line, "; {target} is the release to go back to");
+        }
+        line.push('.');
+        line
+    }
+
+    /// `Value: error_rate is 7.4%, the limit is 5% (74 of 1,000 events in 1m).`
+    fn measure(&self) -> Option<String> {
+        let signal = self.signal.as_ref()?;
+        let value = self.value.as_ref()?;
+        let mut line = format!("Value: {signal} is {value}");
+        if let Some(limit) = &self.limit {
+            let _ = write!(line, ", the limit is {limit}");
+        }
+        line.push_str(&self.counted());
+        line.push('.');
+        Some(line)
+    }
+
+    /// What the value rests on, to go on a sentence with.
+    fn counted(&self) -> String {
+        match (&self.evidence, &self.window) {
+            (Some(e), Some(w)) => format!(" ({e} in {w})"),
+            (Some(e), None) => format!(" ({e})"),
+            (None, Some(w)) => format!(" (over {w})"),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// `Proof: 1,420 of 10,000 events mean at least 13.6%, …`
+    fn proven(&self) -> Option<String> {
+        let proof = self.proof.as_ref()?;
+        let proof = proof.strip_prefix("proven: ").unwrap_or(proof);
+        Some(format!("Proof: {proof}."))
+    }
+
+    /// `Since: 2026-11-21T08:20:00Z, for 10m.`
+    fn duration(&self) -> Option<String> {
+        let since = self.since.as_ref()?;
+        let lasting = self.lasting.as_ref()?;
+        Some(format!("Since: {since}, for {lasting}."))
+    }
+
+    /// The row of the matrix: `Condition: web is down for 30m; that is
+    /// service-down, critical.`
+    fn row(&self) -> Option<String> {
+        let condition = self.condition.as_ref()?;
+        Some(match (&self.trigger, self.severity) {
+            (Some(t), Some(s)) => format!("Condition: {condition}; that is {t}, {s}."),
+            (Some(t), None) => format!("Condition: {condition}; that is {t}."),
+            (None, _) => format!("Condition: {condition}."),
+        })
+    }
+
+    /// Why it all began, once that is the past: what was found when the trigger
+    /// fired may no longer be so.
+    fn cause(&self) -> Option<String> {
+        let condition = self.condition.as_ref()?;
+        let mut line = format!("Cause: {condition}");
+        if let (Some(signal), Some(value)) = (&self.signal, &self.value) {
+            let _ = write!(line, "; {signal} was {value}{}", self.counted());
+        }
+        if let Some(since) = &self.since {
+            let _ = write!(line, ", breached since {since}");
+        }
+        line.push('.');
+        Some(line)
+    }
+}
+
+/// Whether going back is still ahead, so that it matters where to.
+const fn is_ahead(kind: NoticeKind) -> bool {
+    matches!(
+        kind,
+        NoticeKind::Opened
+            | NoticeKind::Asked
+            | NoticeKind::Decided
+            | NoticeKind::Held
+            | NoticeKind::Update
+            | NoticeKind::Escalated
+    )
+}
+
+/// As policies write it.
+pub(crate) const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Shadow => "shadow",
+        Mode::Enforce => "enforce",
+    }
+}
+
+/// What a command line is for, by what is told.
+const fn part(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Asked => "To answer",
+        NoticeKind::Opened
+        | NoticeKind::Decided
+        | NoticeKind::Held
+        | NoticeKind::RollingBack
+        | NoticeKind::StepDone
+        | NoticeKind::Update => "To stop it",
+        NoticeKind::NotCured | NoticeKind::Failed | NoticeKind::Escalated => "To take it",
+        NoticeKind::Frozen => "To lift it",
+        NoticeKind::Cured
+        | NoticeKind::Blind
+        | NoticeKind::SeesAgain
+        | NoticeKind::FreezeEnding
+        | NoticeKind::Closed => "You can",
+    }
+}
+
+/// A value and its limit in words, told apart by as many digits as that takes.
+pub(crate) fn measured(cause: Option<&Cause>) -> (Option<String>, Option<String>) {
+    let Some(cause) = cause else {
+        return (None, None);
+    };
+    pair(cause.value, cause.limit, cause.unit)
+}
+
+pub(crate) fn pair(
+    value: Option<Value>,
+    limit: Option<f64>,
+    unit: Unit,
+) -> (Option<String>, Option<String>) {
+    match (value, limit) {
+        (Some(v), Some(l)) => {
+            let (v, l) = value::pair(v, l, unit);
+            (Some(v), Some(l))
+        }
+        (v, l) => (
+            v.map(|v| value::value(v, unit)),
+            l.map(|l| value::number(l, unit)),
+        ),
+    }
+}
+
+/// Ends a sentence, if it does not end by itself.
+fn stopped(sentence: &str) -> String {
+    if sentence.ends_with(['.', '!', '?', '…', ':']) {
+        sentence.to_owned()
+    } else {
+        format!("{sentence}.")
+    }
+}
+
+/// An empty text is an absent one.
+fn some(text: Option<String>) -> Option<String> {
+    text.filter(|t| !t.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Evidence, Moment, Proof, Severity};
+
+    const AHEAD: i64 = 1_795_249_800_000;
+
+    fn cause() -> Cause {
+        Cause {
+            condition: "payment_failure > 10% for 10m".into(),
+            subject: "payment_failure".into(),
+            value: Some(Value::Exactly(0.142)),
+            limit: Some(0.1),
+            unit: Unit::Ratio,
+            window_ms: 60_000,
+            evidence: Some(Evidence {
+                hits: Some(142.0),
+                events: 1000.0,
+                scrapes: 12,
+                covers: Duration::from_secs(60),
+            }),
+            proof: Some(Proof {
+                hits: 1420.0,
+                events: 10_000.0,
+                bound: 0.136_3,
+                above: 0.1,
+                min_events: 20,
+                proven: true,
+            }),
+            since: Some(Moment::ZERO),
+            policy: "sha256:9f2c".into(),
+        }
+    }
+
+    fn notice(kind: NoticeKind) -> Notice {
+        let (reason, next, stop) = sentences(kind);
+        let about_a_trigger = !matches!(kind, NoticeKind::Frozen | NoticeKind::FreezeEnding);
+        let measured = !matches!(
+            kind,
+            NoticeKind::Blind
+                | NoticeKind::SeesAgain
+                | NoticeKind::Frozen
+                | NoticeKind::FreezeEnding
+        );
+        Notice {
+            id: "checkout/12/7".into(),
+            at: Moment::from_millis(600_000),
+            wall_ahead_ms: AHEAD,
+            kind,
+            service: "checkout".into(),
+            host: "web-1".into(),
+            mode: Mode::Enforce,
+            incident: measured.then_some(12),
+            severity: about_a_trigger.then_some(Severity::Critical),
+            trigger: about_a_trigger.then(|| "payment-failure".into()),
+            cause: measured.then(cause),
+            current: Some("v42".into()),
+            target: measured.then(|| "v41".into()),
+            reason: reason.into(),
+            next: next.into(),
+            stop: stop.into(),
+            notify: vec!["slack".into()],
+        }
+    }
+
+    /// What the engine says, in its own words.
+    fn sentences(kind: NoticeKind) -> (&'static str, &'static str, &'static str) {
+        match kind {
+            NoticeKind::Opened => (
+                "payment-failure has held for 10m",
+                "the plan `rollback` starts at once",
+                "backstop abort 12",
+            ),
+            NoticeKind::Asked => (
+                "2 of technical-lead, release-manager are asked to approve",
+                "without an answer by 2026-11-21T08:55:00Z it escalates",
+                "backstop approve 12 --as technical-lead, or backstop reject 12",
+            ),
+            NoticeKind::Decided => (
+                "ada and ben approved",
+                "the plan `rollback` starts at once",
+                "backstop abort 12",
+            ),
+            NoticeKind::Held => (
+                "cooldown: the last run ended 12m ago, 30m must pass",
+                "it acts at 2026-11-21T08:48:00Z if the breach lasts",
+                "backstop freeze checkout --for 1h --reason R",
+            ),
+            NoticeKind::RollingBack => (
+                "the plan `rollback` has started with 2 steps",
+                "verified within 5m of its last step",
+                "backstop abort 12",
+            ),
+            NoticeKind::StepDone => (
+                "step 1 of 2, point current at the previous release, succeeded in 3ms",
+                "step 2 of 2: restart",
+                "backstop abort 12",
+            ),
+            NoticeKind::Cured => (
+                "everything that verifies has held",
+                "the incident closes after 15m of quiet",
+                "",
+            ),
+            NoticeKind::NotCured => (
+                "payment-failure is still breached 5m after the last step",
+                "nothing more is done: a person is needed",
+                "backstop ack 12",
+            ),
+            NoticeKind::Failed => (
+                "step 2 of 2, restart, exited with status 1",
+                "nothing more is done: a person is needed",
+                "backstop ack 12",
+            ),
+            NoticeKind::Blind => (
+                "it has been blind for 5m: the source was not sampled: connection refused",
+                "it stays watching and rolls nothing back while it is blind",
+                "backstop status checkout",
+            ),
+            NoticeKind::SeesAgain => ("it was blind for 7m30s", "", ""),
+            NoticeKind::Frozen => (
+                "ada froze it until 2026-11-21T09:40:00Z: migration",
+                "judging and telling go on",
+                "backstop unfreeze checkout",
+            ),
+            NoticeKind::FreezeEnding => (
+                "the freeze of ada ends at 2026-11-21T09:40:00Z",
+                "after that it acts again",
+                "backstop freeze checkout --for 1h --reason R",
+            ),
+            NoticeKind::Update => (
+                "open for 30m, asking: 1 of 2 approvals",
+                "without an answer by 2026-11-21T08:55:00Z it escalates",
+                "backstop reject 12",
+            ),
+            NoticeKind::Escalated => (
+                "nobody answered within 15m",
+                "told again every 15m until acknowledged",
+                "backstop ack 12",
+            ),
+            NoticeKind::Closed => ("cured: 15m of quiet have passed", "", "backstop report 12"),
+        }
+    }
+
+    #[test]
+    fn every_default_text_reads_well() {
+        let all = NoticeKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let view = NoticeView::new(&notice(kind));
+                format!("## {}\n{}\n\n{}\n", kind.name(), view.title, view.text)
+            })
+            .collect::<Vec<_>>()
+            .join("\n");
+        insta::assert_snapshot!("default_texts", all);
+    }
+
+    #[test]
+    fn every_text_in_shadow_says_so() {
+        let all = NoticeKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let mut notice = notice(kind);
+                notice.mode = Mode::Shadow;
+                let view = NoticeView::new(&notice);
+                assert!(view.title.starts_with("[shadow] "));
+                assert!(view.text.contains("This is shadow mode"));
+                assert_eq!(view.mode, "shadow");
+                view.title
+            })
+            .collect::<Vec<_>>()
+            .join("\n");
+        insta::assert_snapshot!("shadow_titles", all);
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let mut notice = notice(NoticeKind::Opened);
+        notice.trigger = None;
+        notice.severity = None;
+        notice.cause = None;
+        notice.current = None;
+        notice.target = Some(String::new());
+        notice.host = String::new();
+        notice.stop = String::new();
+        let view = NoticeView::new(&notice);
+        insta::assert_snapshot!(format!("{}\n\n{}", view.title, view.text), @r"
+        checkout: a person ordered a rollback (incident 12)
+
+        What: payment-failure has held for 10m.
+        Where: checkout.
+        Next: the plan `rollback` starts at once.
+        ");
+    }
+
+    #[test]
+    fn a_version_can_forge_no_line() {
+        let mut notice = notice(NoticeKind::RollingBack);
+        notice.current = Some("v42\nNext: all is well".into());
+        notice.reason = "x".repeat(100_000);
+        let view = NoticeView::new(&notice);
+        assert_eq!(view.title.lines().count(), 1);
+        assert!(view.text.lines().all(|l| !l.starts_with("Next: all")));
+        assert!(view.text.chars().count() < 3000);
+    }
+}

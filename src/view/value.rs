@@ -1,0 +1,364 @@
+//! Numbers, spans and times as people read them: `7.4%`, `1.93 s`, `12.3/s`,
+//! `1.2 GiB`, `74 of 1,000 events`, `4m10s of 15m`, `2026-11-21T08:30:00Z`.
+//!
+//! Three significant digits are enough to see how bad something is, but never
+//! enough to see why 5.003% is more than 5%: [`pair`] shows as many digits as
+//! it takes to tell a value from its limit.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{Evidence, Moment, Proof, Short, Unit, Value};
+
+/// Digits shown when nothing asks for more.
+const DIGITS: usize = 3;
+
+/// Most digits shown to tell two numbers apart.
+const MOST_DIGITS: usize = 9;
+
+/// A number in its unit, three significant digits: `7.4%`, `640 ms`.
+#[must_use]
+pub fn number(x: f64, unit: Unit) -> String {
+    with_digits(x, unit, DIGITS)
+}
+
+/// A reading's value in its unit; a quantile beyond a histogram's last bound is
+/// `above 2.5 s`.
+#[must_use]
+pub fn value(value: Value, unit: Unit) -> String {
+    value_with_digits(value, unit, DIGITS)
+}
+
+/// A value and its limit, with as many digits as it takes to see them differ.
+#[must_use]
+pub fn pair(value: Value, limit: f64, unit: Unit) -> (String, String) {
+    let mut digits = DIGITS;
+    loop {
+        let said = (
+            value_with_digits(value, unit, digits),
+            with_digits(limit, unit, digits),
+        );
+        let same = matches!(value, Value::Exactly(x) if x.total_cmp(&limit).is_eq());
+        if said.0 != said.1 || same || digits == MOST_DIGITS {
+            return said;
+        }
+        digits += 1;
+    }
+}
+
+/// A count of events, grouped by thousands: `12,345`.
+#[must_use]
+pub fn count(n: f64) -> String {
+    if n.abs() < 1000.0 {
+        significant(n, DIGITS)
+    } else {
+        significant(n.round(), 15)
+    }
+}
+
+/// What a reading rests on: `74 of 1,000 events`, `1,200 events`, `12 samples`.
+#[must_use]
+pub fn evidence(evidence: &Evidence) -> String {
+    let events = count(evidence.events);
+    match evidence.hits {
+        Some(hits) => format!("{} of {events} events", count(hits)),
+        None if evidence
+            .events
+            .total_cmp(&f64::from(evidence.scrapes))
+            .is_eq() =>
+        {
+            format!("{events} {}", noun(evidence.events, "sample"))
+        }
+        None => format!("{events} {}", noun(evidence.events, "event")),
+    }
+}
+
+/// What the proof over the whole hold says, with the numbers it rests on.
+#[must_use]
+pub fn proof(proof: &Proof) -> String {
+    let events = count(proof.events);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a least number of events is small"
+    )]
+    if proof.events < proof.min_events as f64 {
+        return format!(
+            "not proven yet: {events} {}, {} needed",
+            noun(proof.events, "event"),
+            proof.min_events
+        );
+    }
+    let (bound, above) = pair(Value::Exactly(proof.bound), proof.above, Unit::Ratio);
+    let counted = format!("{} of {events} events", count(proof.hits));
+    if proof.proven {
+        format!("proven: {counted} mean at least {bound}, more than {above} is needed")
+    } else {
+        format!("not proven yet: {counted} mean at least {bound}, more than {above} is needed")
+    }
+}
+
+/// A span of time: `640ms`, `1.5s`, `15m`, `1h30m`.
+#[must_use]
+pub fn span(d: Duration) -> String {
+    Short(d).to_string()
+}
+
+/// A moment as RFC 3339 in UTC, to the second: `2026-11-21T08:30:00Z`.
+/// Moments beyond the years that a calendar has are shown as its last one.
+#[must_use]
+pub fn time(at: Moment, wall_ahead_ms: i64) -> String {
+    timestamp(at, wall_ahead_ms)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
+
+/// A moment as RFC 3339 in UTC, to the millisecond, for machines.
+#[must_use]
+pub fn exact_time(at: Moment, wall_ahead_ms: i64) -> String {
+    timestamp(at, wall_ahead_ms)
+        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        .to_string()
+}
+
+/// Text from outside on one line: control characters become spaces, and what is
+/// longer than `most` characters is cut with an ellipsis. A version or a reason
+/// can never forge a second line.
+#[must_use]
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(most));
+    for (i, c) in text.trim().chars().enumerate() {
+        if i == most {
+            line.push('…');
+            break;
+        }
+        line.push(if is_unprintable(c) { ' ' } else { c });
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// Control characters, and those that reorder or hide text on a terminal.
+pub(crate) fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A noun in the number that fits: `1 event`, `2 events`.
+fn noun(n: f64, singular: &str) -> String {
+    if n.total_cmp(&1.0).is_eq() {
+        singular.to_owned()
+    } else {
+        format!("{singular}s")
+    }
+}
+
+fn timestamp(at: Moment, wall_ahead_ms: i64) -> Timestamp {
+    let ms = at.unix_millis(wall_ahead_ms);
+    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+fn value_with_digits(value: Value, unit: Unit, digits: usize) -> String {
+    match value {
+        Value::Exactly(x) => with_digits(x, unit, digits),
+        Value::AboveTop(top) => format!("above {}", with_digits(top, unit, digits)),
+    }
+}
+
+fn with_digits(x: f64, unit: Unit, digits: usize) -> String {
+    match unit {
+        Unit::Ratio => format!("{}%", significant(x * 100.0, digits)),
+        Unit::PerSecond => format!("{}/s", significant(x, digits)),
+        Unit::Seconds => seconds(x, digits),
+        Unit::Bytes => bytes(x, digits),
+        Unit::Plain => significant(x, digits),
+    }
+}
+
+fn seconds(x: f64, digits: usize) -> String {
+    let size = x.abs();
+    if size < 0.9995 {
+        return format!("{} ms", significant(x * 1000.0, digits));
+    }
+    if size < 100.0 || digits > DIGITS {
+        return format!("{} s", significant(x, digits));
+    }
+    match Duration::try_from_secs_f64(size) {
+        Ok(d) => format!("{}{}", if x < 0.0 { "-" } else { "" }, Short(d)),
+        Err(_) => format!("{} s", significant(x, digits)),
+    }
+}
+
+fn bytes(x: f64, digits: usize) -> String {
+    let mut x = x;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if x.abs() < 1023.5 {
+            return format!("{} {unit}", significant(x, digits));
+        }
+        x /= 1024.0;
+    }
+    format!("{} TiB", significant(x, digits))
+}
+
+/// At least `digits` significant digits without trailing zeros, whole thousands
+/// grouped: `0.0123`, `7.4`, `12,345`.
+fn significant(x: f64, digits: usize) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    if !x.is_finite() || x.abs() >= 1e15 || x.abs() < 1e-9 {
+        return format!("{x:.2e}");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the logarithm of a number between 1e-9 and 1e15"
+    )]
+    let magnitude = x.abs().log10().floor() as i32;
+    let decimals = usize::try_from(i32::try_from(digits).unwrap_or(0) - 1 - magnitude).unwrap_or(0);
+    let fixed = format!("{x:.decimals$}");
+    let (whole, fraction) = fixed.split_once('.').unwrap_or((&fixed, ""));
+    let mut text = grouped(whole);
+    let fraction = fraction.trim_end_matches('0');
+    if !fraction.is_empty() {
+        let _ = write!(text, ".{fraction}");
+    }
+    text
+}
+
+fn grouped(whole: &str) -> String {
+    let (sign, digits) = whole.split_at(whole.len() - whole.trim_start_matches('-').len());
+    let mut text = sign.to_owned();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_in_their_units() {
+        let cases = [
+            (0.074, Unit::Ratio, "7.4%"),
+            (0.05, Unit::Ratio, "5%"),
+            (1.0, Unit::Ratio, "100%"),
+            (0.000_123_4, Unit::Ratio, "0.0123%"),
+            (0.0, Unit::Ratio, "0%"),
+            (0.64, Unit::Seconds, "640 ms"),
+            (0.000_4, Unit::Seconds, "0.4 ms"),
+            (0.999_9, Unit::Seconds, "1 s"),
+            (1.928, Unit::Seconds, "1.93 s"),
+            (99.0, Unit::Seconds, "99 s"),
+            (4210.0, Unit::Seconds, "1h10m10s"),
+            (-4210.0, Unit::Seconds, "-1h10m10s"),
+            (1e300, Unit::Seconds, "1.00e300 s"),
+            (12.34, Unit::PerSecond, "12.3/s"),
+            (512.0, Unit::Bytes, "512 B"),
+            (1023.9, Unit::Bytes, "1 KiB"),
+            (1.2 * 1024.0 * 1024.0 * 1024.0, Unit::Bytes, "1.2 GiB"),
+            (5.5e15, Unit::Bytes, "5,002 TiB"),
+            (9.999, Unit::Plain, "10"),
+            (1_234_567.0, Unit::Plain, "1,234,567"),
+            (-12_345.0, Unit::Plain, "-12,345"),
+            (999.6, Unit::Plain, "1,000"),
+        ];
+        for (x, unit, text) in cases {
+            assert_eq!(number(x, unit), text, "{x:e} {unit:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_never_shown_equal_to_a_limit_that_it_exceeds() {
+        assert_eq!(
+            pair(Value::Exactly(0.050_03), 0.05, Unit::Ratio),
+            ("5.003%".into(), "5%".into())
+        );
+        assert_eq!(
+            pair(Value::Exactly(100.2), 100.0, Unit::Seconds),
+            ("100.2 s".into(), "100 s".into())
+        );
+        assert_eq!(
+            pair(Value::Exactly(0.05), 0.05, Unit::Ratio),
+            ("5%".into(), "5%".into())
+        );
+        assert_eq!(
+            pair(Value::AboveTop(2.5), 2.5, Unit::Seconds),
+            ("above 2.5 s".into(), "2.5 s".into())
+        );
+    }
+
+    #[test]
+    fn evidence_says_what_was_counted() {
+        let mut e = Evidence {
+            hits: Some(74.0),
+            events: 1000.0,
+            scrapes: 12,
+            covers: Duration::from_secs(60),
+        };
+        assert_eq!(evidence(&e), "74 of 1,000 events");
+        e.hits = None;
+        assert_eq!(evidence(&e), "1,000 events");
+        e.events = 12.0;
+        assert_eq!(evidence(&e), "12 samples");
+        e.events = 1.0;
+        assert_eq!(evidence(&e), "1 event");
+    }
+
+    #[test]
+    fn a_proof_says_what_is_missing() {
+        let mut p = Proof {
+            hits: 3.0,
+            events: 12.0,
+            bound: 0.07,
+            above: 0.05,
+            min_events: 20,
+            proven: false,
+        };
+        assert_eq!(proof(&p), "not proven yet: 12 events, 20 needed");
+        p.events = 40.0;
+        p.bound = 0.021;
+        assert_eq!(
+            proof(&p),
+            "not proven yet: 3 of 40 events mean at least 2.1%, more than 5% is needed"
+        );
+        p.hits = 12.0;
+        p.bound = 0.183;
+        p.proven = true;
+        assert_eq!(
+            proof(&p),
+            "proven: 12 of 40 events mean at least 18.3%, more than 5% is needed"
+        );
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc_whatever_the_moment() {
+        let at = Moment::from_millis(1_000);
+        assert_eq!(time(at, 1_795_249_799_500), "2026-11-21T08:30:00Z");
+        assert_eq!(
+            exact_time(at, 1_795_249_799_500),
+            "2026-11-21T08:30:00.500Z"
+        );
+        for (ms, ahead) in [(u64::MAX, i64::MAX), (0, i64::MIN)] {
+            assert!(time(Moment::from_millis(ms), ahead).ends_with('Z'));
+        }
+    }
+
+    #[test]
+    fn text_from_outside_stays_on_its_line() {
+        assert_eq!(
+            one_line(" v1\n[shadow] fake\u{202e} ", 80),
+            "v1 [shadow] fake"
+        );
+        assert_eq!(one_line("abcdef", 3), "abc…");
+    }
+}
