@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::program::{Unfit, find, plain};
 use super::symlink::{called, what};
-use crate::model::StepAction;
+use crate::model::{StepAction, placeholders_in};
 
 /// Why a step could not be done as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,23 +37,19 @@ impl fmt::Display for Problem {
 #[must_use]
 pub fn preflight(step: &StepAction) -> Vec<Problem> {
     match step {
-        StepAction::Run(argv) => argv
-            .first()
-            .and_then(|name| without_placeholders(name))
-            .and_then(|name| program(&name))
-            .into_iter()
-            .collect(),
-        StepAction::Symlink { link, .. } => {
-            without_placeholders(link).map_or_else(Vec::new, |link| directory_of(&link))
-        }
+        StepAction::Run(argv) => match argv.first() {
+            Some(name) if is_known(name) => program(name).into_iter().collect(),
+            _ => Vec::new(),
+        },
+        StepAction::Symlink { link, .. } if is_known(link) => directory_of(link),
+        StepAction::Symlink { .. } => Vec::new(),
         StepAction::Check(_) | StepAction::Wait(_) => Vec::new(),
     }
 }
 
-/// The text that a template stands for, if that is known now.
-fn without_placeholders(template: &str) -> Option<String> {
-    let bare = template.replace("{{", "").replace("}}", "");
-    (!bare.contains(['{', '}'])).then(|| template.replace("{{", "{").replace("}}", "}"))
+/// Whether there is nothing to fill in.
+fn is_known(template: &str) -> bool {
+    placeholders_in(template).next().is_none()
 }
 
 fn program(name: &str) -> Option<Problem> {

@@ -8,6 +8,7 @@ mod incident;
 mod note;
 mod notice;
 mod phase;
+mod placeholder;
 mod releases;
 
 pub use command::{Command, Order};
@@ -17,4 +18,5 @@ pub use incident::{Acknowledgement, Held, Incident, LevelState, Outcome, RunReco
 pub use note::{Cause, Note, What};
 pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
+pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
 pub use releases::Releases;
