@@ -47,7 +47,7 @@ impl Moment {
     /// one (see [`crate::guard::Event::Ticked`]).
     #[must_use]
     pub const fn unix_millis(self, wall_ahead_ms: i64) -> i64 {
-        (self.0 as i64).saturating_add(wall_ahead_ms)
+        self.0.cast_signed().saturating_add(wall_ahead_ms)
     }
 }
 
