@@ -5,3 +5,4 @@ pub mod guard;
 pub mod judge;
 pub mod model;
 pub mod view;
+pub mod policy;

@@ -1,0 +1,189 @@
+//! TOML text → a checked [`Policy`] or [`Config`], with every fault of the file
+//! at once, each with its place and a hint.
+//!
+//! A policy decides when a machine acts on production, so nothing in it is
+//! guessed: unknown keys, unknown names, numbers out of range, limits in the
+//! wrong unit and kinds that only a later version knows are refused where they
+//! stand. What is allowed but probably not meant is a warning.
+//!
+//! Nothing here reads a clock or a file, except [`files`].
+
+mod conditions;
+mod escalation;
+mod fault;
+mod keys;
+mod names;
+mod plans;
+mod quoted;
+mod releases;
+mod render;
+mod signals;
+mod sources;
+mod triggers;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+pub use fault::{Fault, FaultSeverity, Place, Related};
+pub use render::render;
+
+use crate::model::{Mode, Policy, Short};
+use conditions::Known;
+use fault::{Draft, Faults, Page};
+use keys::{Keys, Reader};
+
+/// Bytes of a policy or config file. The largest sensible one is a hundredth of
+/// it.
+pub const MOST_BYTES: usize = 1 << 20;
+
+/// Intervals that a window or a hold may span: what bounds the memory of a
+/// signal.
+const MOST_INTERVALS: u128 = 100_000;
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+/// Slower than this nobody should wait for a rollback.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+
+const MODES: &[(&str, Mode)] = &[("shadow", Mode::Shadow), ("enforce", Mode::Enforce)];
+
+/// What came of reading a policy file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The policy, if the file has no errors.
+    pub policy: Option<Policy>,
+    /// Why there is no policy: every error of the file, in its order.
+    pub faults: Vec<Fault>,
+    /// What is probably not meant.
+    pub warnings: Vec<Fault>,
+    /// The file's text, and where each key's value stands in it.
+    marks: Marks,
+}
+
+/// A file's text and the ranges of its values by path (`triggers.slow.when`).
+#[derive(Clone, Debug)]
+struct Marks {
+    page: Page,
+    ranges: BTreeMap<String, Range<usize>>,
+}
+
+/// Reads a policy. `file_name` is only what the faults call it.
+///
+/// Never fails otherwise than by faults, on any text, in time linear in it.
+#[must_use]
+pub fn load(file_name: &str, text: &str) -> Loaded {
+    let (policy, mut marks, found) = read(file_name, text, document);
+    let (faults, warnings): (Vec<_>, Vec<_>) = found.into_iter().partition(Fault::is_error);
+    marks.ranges.retain(|_, range| range.end <= text.len());
+    Loaded {
+        policy: policy.filter(|_| faults.is_empty()),
+        faults,
+        warnings,
+        marks,
+    }
+}
+
+/// Parses a file and walks it.
+fn read<T>(
+    file_name: &str,
+    text: &str,
+    walk: impl FnOnce(&DeTable<'_>, &mut Reader) -> Option<T>,
+) -> (Option<T>, Marks, Vec<Fault>) {
+    if text.len() > MOST_BYTES {
+        let mut fault = Fault::of_file(
+            file_name,
+            "size",
+            format!("the file has {} bytes: at most {MOST_BYTES} go", text.len()),
+        );
+        fault.hint = Some("is it the right file?".to_owned());
+        let marks = Marks {
+            page: Page::new(file_name, ""),
+            ranges: BTreeMap::new(),
+        };
+        return (None, marks, vec![fault]);
+    }
+    let mut r = Reader {
+        faults: Faults::new(Page::new(file_name, text)),
+        marks: BTreeMap::new(),
+    };
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    for e in errors {
+        let at = e.span().unwrap_or(0..0);
+        r.faults.syntax(Draft::error("syntax", at, e.message()));
+    }
+    let checked = walk(tree.get_ref(), &mut r);
+    let (page, faults) = r.faults.into_sorted();
+    let marks = Marks {
+        page,
+        ranges: r.marks,
+    };
+    (checked, marks, faults)
+}
+
+fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
+    let start = 0..r.faults.page.text.lines().next().map_or(0, str::len);
+    let keys = Keys::open(
+        tree,
+        start,
+        "the policy".into(),
+        String::new(),
+        &[
+            "service",
+            "mode",
+            "interval",
+            "sources",
+            "signals",
+            "triggers",
+            "release",
+            "plans",
+            "escalation",
+        ],
+        &[],
+        r,
+    );
+    let service = keys.need("service", "\"checkout\"", r).and_then(|item| {
+        let quoted = item.string(r)?;
+        names::service(&quoted, r);
+        Some(quoted.value.to_owned())
+    });
+    let mode = keys.choice("mode", MODES, r).unwrap_or(Mode::Shadow);
+    let interval = keys
+        .duration("interval", Duration::from_millis(100)..=LONGEST_INTERVAL, r)
+        .unwrap_or(DEFAULT_INTERVAL);
+    let sources = sources::read(keys.get("sources"), interval, r);
+    let signals = signals::read(keys.get("signals"), &sources, r);
+    let known = Known::new(interval, sources, signals);
+    let triggers = triggers::read(keys.get("triggers"), mode, &known, r);
+    if keys.get("triggers").is_none() {
+        keys.need("triggers", "{ … }", r);
+    }
+    let release = releases::read(keys.get("release"), &known, r);
+    let plans = plans::read(keys.get("plans"), keys.get("release").is_some(), &known, r);
+    triggers::check_plans(&triggers, &plans, &known, r);
+    let escalation = escalation::read(keys.get("escalation"), r);
+    Some(Policy {
+        service: service?,
+        mode,
+        interval,
+        sources: all(known.sources)?,
+        signals: all(known.signals)?,
+        triggers,
+        release: release?,
+        plans: all(plans)?,
+        escalation: escalation?,
+    })
+}
+
+/// The map without its options, if none is missing.
+fn all<T>(map: BTreeMap<String, Option<T>>) -> Option<BTreeMap<String, T>> {
+    map.into_iter()
+        .map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// A duration as people read it: `1m30s`.
+fn show(duration: Duration) -> String {
+    Short(duration).to_string()
+}

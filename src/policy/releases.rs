@@ -1,0 +1,158 @@
+//! `[release]`: how the running release is known, and what follows from it.
+
+use std::time::Duration;
+
+use super::conditions::Known;
+use super::fault::Draft;
+use super::keys::{Item, Keys, LONGEST, Reader};
+use super::plans::argv;
+use super::{names, signals};
+use crate::model::{Current, ReleaseRule, SourceKind};
+
+const DEFAULT_GOOD_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// Placeholders that a target check may use: nothing has been decided yet.
+const IN_CHECK: [&str; 4] = ["service", "current", "target", "host"];
+
+/// Reads the table; `Some(None)` is a policy without one, `None` a fault.
+pub(super) fn read(
+    item: Option<Item<'_>>,
+    known: &Known,
+    r: &mut Reader,
+) -> Option<Option<ReleaseRule>> {
+    let Some(item) = item else { return Some(None) };
+    let keys = item.table(
+        "`[release]`".into(),
+        &["current", "good_after", "settle", "blame", "target"],
+        &[(
+            "irreversible_since",
+            "run the plans that cannot cross a migration with `response = \"approve\"`",
+        )],
+        r,
+    )?;
+    let current = match keys.get("current") {
+        Some(item) => current(&item, known, r),
+        None => Some(Current::Reported),
+    };
+    let good_after = keys
+        .duration("good_after", known.tick..=LONGEST, r)
+        .unwrap_or(DEFAULT_GOOD_AFTER);
+    let settle = keys
+        .duration("settle", Duration::ZERO..=LONGEST, r)
+        .unwrap_or_default();
+    let blame = keys.duration("blame", known.tick..=LONGEST, r);
+    let (check, fallback_previous) = match keys.get("target") {
+        Some(item) => target(&item, r)?,
+        None => (None, false),
+    };
+    Some(Some(ReleaseRule {
+        current: current?,
+        good_after,
+        settle,
+        blame,
+        check,
+        fallback_previous,
+    }))
+}
+
+fn current(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
+    if item.value.is_str() {
+        return item
+            .choice(&[("reported", ())], r)
+            .map(|()| Current::Reported);
+    }
+    let keys = item.table(
+        "`current`".into(),
+        &["symlink", "file", "metric", "label", "source", "run"],
+        &[],
+        r,
+    )?;
+    let kind = keys.one_of(&["symlink", "file", "metric", "run"], r)?;
+    if kind.key != "metric" {
+        for key in ["label", "source"] {
+            if let Some(item) = keys.get(key) {
+                let message = format!("`{key}` goes with `metric`, not with `{}`", kind.key);
+                r.add(Draft::error("conflict", item.key_at, message));
+            }
+        }
+    }
+    match kind.key.as_str() {
+        "symlink" => names::path(&kind, r).map(Current::Symlink),
+        "file" => names::path(&kind, r).map(Current::File),
+        "metric" => metric(&keys, &kind, known, r),
+        _ => {
+            r.add(
+                Draft::error(
+                    "unsupported",
+                    kind.key_at.clone(),
+                    "`current = { run }` is not supported by this version",
+                )
+                .hint("write the version to a file and use `current = { file = \"/…\" }`, or call `backstop deploy` from the pipeline"),
+            );
+            None
+        }
+    }
+}
+
+fn metric(keys: &Keys<'_>, kind: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
+    let metric = signals::selector(kind, r);
+    let label = keys
+        .need("label", "\"version\"", r)
+        .and_then(|item| Some(item.string(r)?.value.to_owned()));
+    let scrapes = || {
+        known.sources.iter().filter(|(_, source)| {
+            source
+                .as_ref()
+                .is_none_or(|s| matches!(s.kind, SourceKind::Scrape { .. }))
+        })
+    };
+    let source = match keys.get("source") {
+        Some(item) => {
+            let name = item.string(r)?.value;
+            if !scrapes().any(|(scrape, _)| scrape == name) {
+                if known.sources.contains_key(name) {
+                    let message = format!("source `{name}` has no metrics");
+                    r.add(
+                        item.fault("conflict", message)
+                            .hint("name a `scrape` source"),
+                    );
+                } else {
+                    r.add(signals::undefined(
+                        "source",
+                        name,
+                        &item,
+                        known.sources.keys(),
+                    ));
+                }
+            }
+            name.to_owned()
+        }
+        None if scrapes().count() == 1 => scrapes().map(|(name, _)| name.clone()).next()?,
+        None => {
+            r.add(
+                Draft::error(
+                    "missing",
+                    keys.at.clone(),
+                    "`current` does not say which source has the metric",
+                )
+                .hint("add `source = \"NAME\"` of a `scrape` source"),
+            );
+            return None;
+        }
+    };
+    Some(Current::Metric {
+        metric: metric?,
+        label: label?,
+        source,
+    })
+}
+
+fn target(item: &Item<'_>, r: &mut Reader) -> Option<(Option<Vec<String>>, bool)> {
+    let keys = item.table("`target`".into(), &["check", "fallback"], &[], r)?;
+    let check = match keys.get("check") {
+        Some(item) => Some(argv(&item, &IN_CHECK, r)?),
+        None => None,
+    };
+    let fallback = keys.choice("fallback", &[("previous", ())], r).is_some();
+    Some((check, fallback))
+}

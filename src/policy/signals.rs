@@ -1,0 +1,369 @@
+//! `[signals.NAME]`: values derived from one source over a window.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fault::{Draft, listed, nearest};
+use super::keys::{Item, Keys, LONGEST, Reader};
+use super::quoted::Quoted;
+use super::{MOST_INTERVALS, names, show};
+use crate::model::{By, Over, Selector, Signal, SignalKind, Source, SourceKind, Unit};
+
+/// Signals per policy; each holds a window's worth of counts.
+const MOST_SIGNALS: usize = 1000;
+
+const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
+
+const KINDS: [&str; 9] = [
+    "ratio", "rate", "increase", "quantile", "value", "age", "query", "count", "flag",
+];
+
+const KEYS: &[&str] = &[
+    "source", "window", "by", "over", "ratio", "rate", "increase", "quantile", "value", "age",
+    "query", "count", "flag", "ttl",
+];
+
+/// Kinds of later versions, and the nearest thing that works.
+const LATER: [(&str, &str); 3] = [
+    (
+        "query",
+        "derive it from the service's own metrics with `ratio`, `rate` or `quantile`",
+    ),
+    ("count", "count a metric's events with `increase`"),
+    ("flag", "put the flag on a metrics page and use `value`"),
+];
+
+/// Sources by name; `None` for one that has a fault itself.
+type Sources = BTreeMap<String, Option<Source>>;
+
+/// All signals by name; `None` for one with a fault.
+pub(super) fn read(
+    item: Option<Item<'_>>,
+    sources: &Sources,
+    r: &mut Reader,
+) -> BTreeMap<String, Option<Signal>> {
+    let mut signals = BTreeMap::new();
+    for item in item.map_or_else(Vec::new, |item| item.named(MOST_SIGNALS, r)) {
+        names::subject(&item, r);
+        signals.insert(item.key.clone(), signal(&item, sources, r));
+    }
+    signals
+}
+
+fn signal(item: &Item<'_>, sources: &Sources, r: &mut Reader) -> Option<Signal> {
+    let keys = item.table(format!("signal `{}`", item.key), KEYS, &[], r)?;
+    let source = keys.need("source", "\"app\"", r).and_then(|item| {
+        let name = item.string(r)?.value;
+        if !sources.contains_key(name) {
+            r.add(undefined("source", name, &item, sources.keys()));
+        }
+        Some((item, sources.get(name)?.as_ref()?))
+    });
+    let kind = keys.one_of(&KINDS, r);
+    if let Some(kind) = &kind
+        && let Some((_, instead)) = LATER.iter().find(|(later, _)| *later == kind.key)
+    {
+        r.add(
+            Draft::error(
+                "unsupported",
+                kind.key_at.clone(),
+                format!(
+                    "signals of kind `{}` are not supported by this version",
+                    kind.key
+                ),
+            )
+            .hint(*instead),
+        );
+        return None;
+    }
+    if let Some(kind) = &kind {
+        only_with_value(&keys, kind, r);
+    }
+    let window = window(&keys, source.as_ref().map(|(_, source)| *source), r);
+    let (kind, (source_item, source)) = (kind?, source?);
+    let (signal_kind, unit) = read_kind(&keys, &kind, source, &source_item, r)?;
+    Some(Signal {
+        source: source_item.string(r)?.value.to_owned(),
+        kind: signal_kind,
+        window: window?,
+        unit,
+    })
+}
+
+fn only_with_value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) {
+    if kind.key != "value" {
+        for key in ["by", "over"] {
+            if let Some(item) = keys.get(key) {
+                r.add(Draft::error(
+                    "conflict",
+                    item.key_at,
+                    format!("`{key}` goes with `value`, not with `{}`", kind.key),
+                ));
+            }
+        }
+    }
+    if let Some(item) = keys.get("ttl") {
+        let message = "`ttl` goes with `flag`, which is not supported by this version";
+        r.add(Draft::error("unsupported", item.key_at, message));
+    }
+}
+
+/// The window, which must hold at least two samples of the source.
+fn window(keys: &Keys<'_>, source: Option<&Source>, r: &mut Reader) -> Option<Duration> {
+    let item = keys.get("window");
+    let window = match &item {
+        Some(item) => item.duration(Duration::from_millis(200)..=LONGEST, r)?,
+        None => DEFAULT_WINDOW,
+    };
+    let interval = source?.interval;
+    let at = item.map_or_else(|| keys.at.clone(), |item| item.at);
+    fits(window, interval, "a window", at, r).then_some(window)
+}
+
+/// Whether a window is at least two, and not absurdly many, intervals of its
+/// source; a fault if not.
+pub(super) fn fits(
+    window: Duration,
+    interval: Duration,
+    what: &str,
+    at: std::ops::Range<usize>,
+    r: &mut Reader,
+) -> bool {
+    let samples = window.as_millis() / interval.as_millis().max(1);
+    if samples < 2 {
+        r.add(
+            Draft::error(
+                "window",
+                at,
+                format!(
+                    "{what} of {} is shorter than 2 intervals of its source, {} each",
+                    show(window),
+                    show(interval)
+                ),
+            )
+            .hint(format!("at least `{}`", show(interval * 2))),
+        );
+        return false;
+    }
+    if samples > MOST_INTERVALS {
+        r.add(
+            Draft::error(
+                "window",
+                at,
+                format!(
+                    "{what} of {} holds {samples} intervals of {}: at most {MOST_INTERVALS} go",
+                    show(window),
+                    show(interval)
+                ),
+            )
+            .hint("shorten it, or sample less often with `interval`"),
+        );
+        return false;
+    }
+    true
+}
+
+fn read_kind(
+    keys: &Keys<'_>,
+    kind: &Item<'_>,
+    source: &Source,
+    source_item: &Item<'_>,
+    r: &mut Reader,
+) -> Option<(SignalKind, Unit)> {
+    if kind.key == "quantile" {
+        return quantile(kind, source, source_item, r);
+    }
+    if !matches!(source.kind, SourceKind::Scrape { .. }) {
+        r.add(
+            Draft::error(
+                "conflict",
+                kind.key_at.clone(),
+                format!(
+                    "`{}` selects series, and a {} source has none",
+                    kind.key,
+                    source.kind.name()
+                ),
+            )
+            .also(source_item.at.clone(), "its source")
+            .hint("name a `scrape` source, or test the source itself: `… is down`"),
+        );
+        return None;
+    }
+    Some(match kind.key.as_str() {
+        "ratio" => {
+            let parts = kind.table("`ratio`".into(), &["of", "to"], &[], r)?;
+            let of = parts.need("of", "'errors_total'", r);
+            let to = parts.need("to", "'requests_total'", r);
+            let of = of.and_then(|item| selector(&item, r));
+            let to = to.and_then(|item| selector(&item, r));
+            let ratio = SignalKind::Ratio { of: of?, to: to? };
+            (ratio, Unit::Ratio)
+        }
+        "rate" => (SignalKind::Rate(selector(kind, r)?), Unit::PerSecond),
+        "increase" => (SignalKind::Increase(selector(kind, r)?), Unit::Plain),
+        "age" => {
+            let of = selector(kind, r)?;
+            (SignalKind::Age { of }, Unit::Seconds)
+        }
+        _ => value(keys, kind, r)?,
+    })
+}
+
+fn value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) -> Option<(SignalKind, Unit)> {
+    let by = keys.choice(
+        "by",
+        &[
+            ("max", By::Max),
+            ("min", By::Min),
+            ("sum", By::Sum),
+            ("avg", By::Avg),
+        ],
+        r,
+    );
+    let over = keys.choice(
+        "over",
+        &[
+            ("last", Over::Last),
+            ("avg", Over::Avg),
+            ("max", Over::Max),
+            ("min", Over::Min),
+        ],
+        r,
+    );
+    let of = selector(kind, r)?;
+    let unit = gauge_unit(of.name().unwrap_or_default());
+    let value = SignalKind::Value {
+        of,
+        by: by.unwrap_or(By::Max),
+        over: over.unwrap_or(Over::Last),
+    };
+    Some((value, unit))
+}
+
+/// A gauge's unit by the suffix of its name (Prometheus, *Metric and label
+/// naming*).
+fn gauge_unit(name: &str) -> Unit {
+    if name.ends_with("_bytes") {
+        Unit::Bytes
+    } else if name.ends_with("_seconds") {
+        Unit::Seconds
+    } else if name.ends_with("_ratio") {
+        Unit::Ratio
+    } else {
+        Unit::Plain
+    }
+}
+
+fn quantile(
+    kind: &Item<'_>,
+    source: &Source,
+    source_item: &Item<'_>,
+    r: &mut Reader,
+) -> Option<(SignalKind, Unit)> {
+    let parts = kind.table("`quantile`".into(), &["q", "of"], &[], r)?;
+    let q_item = parts.need("q", "0.95", r);
+    let of_item = parts.need("of", "\"http_request_duration_seconds\"", r);
+    let q = q_item.and_then(|item| {
+        let q = item.number(r)?;
+        if q > 0.0 && q < 1.0 {
+            return Some(q);
+        }
+        let hint = if q > 1.0 && q < 100.0 {
+            format!("did you mean `{}`?", q / 100.0)
+        } else {
+            "the 95th percentile is `0.95`".to_owned()
+        };
+        r.add(
+            item.fault("value", format!("a quantile lies between 0 and 1, not {q}"))
+                .hint(hint),
+        );
+        None
+    });
+    let of_item = of_item?;
+    if matches!(source.kind, SourceKind::Scrape { .. }) {
+        let of = selector(&of_item, r)?;
+        let Some(name) = of.name().map(str::to_owned) else {
+            r.add(
+                of_item
+                    .fault("selector", "a histogram is selected by its name")
+                    .hint("write `http_request_duration_seconds{…}`"),
+            );
+            return None;
+        };
+        if let Some(base) = ["_bucket", "_count", "_sum"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+        {
+            r.add(
+                of_item
+                    .fault(
+                        "selector",
+                        format!("`{name}` is a part of the histogram `{base}`"),
+                    )
+                    .hint(format!("write `{base}`")),
+            );
+            return None;
+        }
+        let buckets = of.with_name(&format!("{name}_bucket"));
+        let histogram = SignalKind::Histogram { q: q?, buckets };
+        return Some((histogram, Unit::Seconds));
+    }
+    let of = of_item.string(r)?;
+    if of.value == "latency" {
+        return Some((SignalKind::Latency { q: q? }, Unit::Seconds));
+    }
+    r.add(
+        of_item
+            .fault(
+                "value",
+                format!(
+                    "a {} source has a latency and no `{}`",
+                    source.kind.name(),
+                    of.value
+                ),
+            )
+            .also(source_item.at.clone(), "its source")
+            .hint("write `of = \"latency\"`, or name a `scrape` source"),
+    );
+    None
+}
+
+/// A PromQL instant selector, its faults underlined inside the string.
+pub(super) fn selector(item: &Item<'_>, r: &mut Reader) -> Option<Selector> {
+    let quoted = item.string(r)?;
+    Selector::parse(quoted.value)
+        .map_err(|e| r.add(selector_fault(&quoted, e.offset, e.len, &e.message, r)))
+        .ok()
+}
+
+fn selector_fault(
+    quoted: &Quoted<'_>,
+    offset: usize,
+    len: usize,
+    message: &str,
+    r: &Reader,
+) -> Draft {
+    Draft::error(
+        "selector",
+        r.inside(quoted, offset, len),
+        format!("not a selector: {message}"),
+    )
+}
+
+/// "signal `x` is not defined", with what is.
+pub(super) fn undefined<'a>(
+    what: &str,
+    name: &str,
+    item: &Item<'_>,
+    defined: impl Iterator<Item = &'a String> + Clone,
+) -> Draft {
+    let defined = defined.map(String::as_str);
+    let list = listed(defined.clone());
+    let message = if list.is_empty() {
+        format!("{what} `{name}` is not defined; none are")
+    } else {
+        format!("{what} `{name}` is not defined; defined are {list}")
+    };
+    item.fault("undefined", message)
+        .maybe_hint(nearest(name, defined).map(|near| format!("did you mean `{near}`?")))
+}

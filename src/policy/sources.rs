@@ -1,0 +1,537 @@
+//! `[sources.NAME]`: where samples come from.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+use toml::de::DeValue;
+
+use super::fault::{Draft, listed, nearest};
+use super::keys::{Item, Keys, LONGEST, Reader};
+use super::names;
+use crate::model::{Expect, Source, SourceKind, Tls};
+
+/// Sources per policy; each costs a connection per interval.
+const MOST_SOURCES: usize = 1000;
+
+/// The default of `timeout` is the interval, but no more than this.
+const MOST_TIMEOUT: Duration = Duration::from_secs(10);
+
+const DEFAULT_MAX_BODY: u64 = 64 << 20;
+
+const SCRAPE: &[&str] = &[
+    "type",
+    "url",
+    "headers",
+    "max_body",
+    "timeout",
+    "interval",
+    "ca",
+    "cert",
+    "key",
+    "fail_after",
+    "pass_after",
+];
+const PROBE: &[&str] = &[
+    "type",
+    "url",
+    "method",
+    "headers",
+    "body",
+    "expect",
+    "timeout",
+    "interval",
+    "ca",
+    "cert",
+    "key",
+    "fail_after",
+    "pass_after",
+];
+const TCP: &[&str] = &[
+    "type",
+    "address",
+    "timeout",
+    "interval",
+    "fail_after",
+    "pass_after",
+];
+/// For a source whose type is not known: no key of any type is called unknown.
+const ANY: &[&str] = &[
+    "type",
+    "url",
+    "headers",
+    "max_body",
+    "method",
+    "body",
+    "expect",
+    "address",
+    "timeout",
+    "interval",
+    "ca",
+    "cert",
+    "key",
+    "fail_after",
+    "pass_after",
+    "command",
+    "path",
+    "match",
+    "roles",
+];
+
+/// Types of later versions, and the nearest thing that works.
+const LATER: [(&str, &str); 5] = [
+    (
+        "prometheus",
+        "scrape the service's own metrics page with `type = \"scrape\"`",
+    ),
+    (
+        "run",
+        "serve the command's answer over HTTP and use `type = \"probe\"` or `\"scrape\"`",
+    ),
+    (
+        "log",
+        "count the lines as a metric and use `type = \"scrape\"`",
+    ),
+    (
+        "alertmanager",
+        "write the alert's condition as a trigger on a `scrape` source",
+    ),
+    (
+        "push",
+        "put the value on a metrics page and use `type = \"scrape\"`",
+    ),
+];
+
+/// All sources by name; `None` for one with a fault.
+pub(super) fn read(
+    item: Option<Item<'_>>,
+    tick: Duration,
+    r: &mut Reader,
+) -> BTreeMap<String, Option<Source>> {
+    let mut sources = BTreeMap::new();
+    for item in item.map_or_else(Vec::new, |item| item.named(MOST_SOURCES, r)) {
+        names::subject(&item, r);
+        sources.insert(item.key.clone(), source(&item, tick, r));
+    }
+    sources
+}
+
+fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
+    let what = format!("source `{}`", item.key);
+    let kind = item
+        .value
+        .as_table()
+        .and_then(|table| table.get("type"))
+        .and_then(|value| value.get_ref().as_str());
+    let known = match kind {
+        Some("scrape") => SCRAPE,
+        Some("probe") => PROBE,
+        Some("tcp") => TCP,
+        _ => ANY,
+    };
+    let keys = item.table(what, known, &[], r)?;
+    let kind = kind_of(&keys, r);
+    let interval = interval(&keys, tick, r);
+    let timeout = timeout(&keys, interval, r);
+    let fail_after = keys.count("fail_after", 1..=1000, r).unwrap_or(3);
+    let pass_after = keys.count("pass_after", 1..=1000, r).unwrap_or(2);
+    let kind = match kind? {
+        Kind::Scrape => scrape(&keys, r)?,
+        Kind::Probe => probe(&keys, timeout, r)?,
+        Kind::Tcp => SourceKind::Tcp {
+            address: address(&keys.need("address", "\"127.0.0.1:5432\"", r)?, r)?,
+        },
+    };
+    Some(Source {
+        kind,
+        interval,
+        timeout,
+        fail_after: u32::try_from(fail_after).ok()?,
+        pass_after: u32::try_from(pass_after).ok()?,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Scrape,
+    Probe,
+    Tcp,
+}
+
+fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
+    let item = keys.need("type", "\"scrape\"", r)?;
+    let kind = item.string(r)?.value;
+    if let Some((_, instead)) = LATER.iter().find(|(later, _)| *later == kind) {
+        r.add(
+            item.fault(
+                "unsupported",
+                format!("sources of type `{kind}` are not supported by this version"),
+            )
+            .hint(*instead),
+        );
+        return None;
+    }
+    item.choice(
+        &[
+            ("scrape", Kind::Scrape),
+            ("probe", Kind::Probe),
+            ("tcp", Kind::Tcp),
+        ],
+        r,
+    )
+}
+
+fn interval(keys: &Keys<'_>, tick: Duration, r: &mut Reader) -> Duration {
+    let Some(item) = keys.get("interval") else {
+        return tick;
+    };
+    let Some(interval) = item.duration(Duration::from_millis(100)..=super::LONGEST_INTERVAL, r)
+    else {
+        return tick;
+    };
+    if interval.as_millis().is_multiple_of(tick.as_millis()) {
+        return interval;
+    }
+    let tick_ms = tick.as_millis();
+    let next = u64::try_from(interval.as_millis().div_ceil(tick_ms) * tick_ms).unwrap_or(u64::MAX);
+    r.add(
+        item.fault(
+            "value",
+            format!(
+                "a source's interval must be a multiple of the policy's, {}",
+                super::show(tick)
+            ),
+        )
+        .hint(format!(
+            "the next one is `{}`",
+            super::show(Duration::from_millis(next))
+        )),
+    );
+    interval
+}
+
+fn timeout(keys: &Keys<'_>, interval: Duration, r: &mut Reader) -> Duration {
+    let default = interval.min(MOST_TIMEOUT);
+    let Some(item) = keys.get("timeout") else {
+        return default;
+    };
+    let Some(timeout) = item.duration(Duration::from_millis(10)..=LONGEST, r) else {
+        return default;
+    };
+    if timeout > interval {
+        r.add(
+            item.fault(
+                "value",
+                format!(
+                    "a timeout of {} is longer than the source's interval, {}: samples would overlap",
+                    super::show(timeout),
+                    super::show(interval)
+                ),
+            )
+            .hint("shorten it, or sample less often with `interval`"),
+        );
+    }
+    timeout
+}
+
+fn scrape(keys: &Keys<'_>, r: &mut Reader) -> Option<SourceKind> {
+    let url = keys
+        .need("url", "\"http://127.0.0.1:9464/metrics\"", r)
+        .and_then(|item| url(&item, r));
+    let headers = headers(keys, r);
+    let max_body = match keys.get("max_body") {
+        Some(item) => bytes(&item, 1024..=1 << 30, r)?,
+        None => DEFAULT_MAX_BODY,
+    };
+    let tls = tls(keys, r);
+    Some(SourceKind::Scrape {
+        url: url?,
+        headers: headers?,
+        max_body,
+        tls: tls?,
+    })
+}
+
+fn probe(keys: &Keys<'_>, timeout: Duration, r: &mut Reader) -> Option<SourceKind> {
+    const METHODS: [(&str, &str); 5] = [
+        ("GET", "GET"),
+        ("HEAD", "HEAD"),
+        ("POST", "POST"),
+        ("PUT", "PUT"),
+        ("OPTIONS", "OPTIONS"),
+    ];
+    let url = keys
+        .need("url", "\"http://127.0.0.1:8080/health\"", r)
+        .and_then(|item| url(&item, r));
+    let method = keys.choice("method", &METHODS, r).unwrap_or("GET");
+    let headers = headers(keys, r);
+    let body = keys.string("body", r);
+    let expect = match keys.get("expect") {
+        Some(item) => expect(&item, method, timeout, r),
+        None => Some(Expect::default()),
+    };
+    let tls = tls(keys, r);
+    Some(SourceKind::Probe {
+        url: url?,
+        method: method.to_owned(),
+        headers: headers?,
+        body,
+        expect: expect?,
+        tls: tls?,
+    })
+}
+
+fn expect(item: &Item<'_>, method: &str, timeout: Duration, r: &mut Reader) -> Option<Expect> {
+    let keys = item.table(
+        "`expect`".into(),
+        &["status", "body_contains", "json", "within"],
+        &[],
+        r,
+    )?;
+    let status = match keys.get("status") {
+        Some(item) => item
+            .elements(500, r)?
+            .iter()
+            .map(|item| item.count(100..=599, r).and_then(|n| u16::try_from(n).ok()))
+            .collect::<Option<Vec<_>>>()?,
+        None => Vec::new(),
+    };
+    for key in ["body_contains", "json"] {
+        if let Some(item) = keys.get(key).filter(|_| method == "HEAD") {
+            let message = format!("`{key}` cannot be met: the answer to HEAD has no body");
+            r.add(item.fault("value", message).hint("use `method = \"GET\"`"));
+        }
+    }
+    let body_contains = keys.string("body_contains", r);
+    let json = match keys.get("json") {
+        Some(item) => json(&item, r)?,
+        None => BTreeMap::new(),
+    };
+    let within = keys.get("within").and_then(|item| {
+        let within = item.duration(Duration::from_millis(1)..=LONGEST, r)?;
+        if within > timeout {
+            r.add(item.fault(
+                "value",
+                format!(
+                    "`within` never matters: the source's timeout of {} comes first",
+                    super::show(timeout)
+                ),
+            ));
+        }
+        Some(within)
+    });
+    Some(Expect {
+        status,
+        body_contains,
+        json,
+        within,
+    })
+}
+
+fn json(item: &Item<'_>, r: &mut Reader) -> Option<BTreeMap<String, serde_json::Value>> {
+    let Some(_) = item.value.as_table() else {
+        r.add(
+            item.fault("type", "`json` must be a table of paths and values")
+                .hint("write `json = { \"$.status\" = \"ok\" }`"),
+        );
+        return None;
+    };
+    let mut out = BTreeMap::new();
+    for entry in item.named(100, r) {
+        if let Err(e) = serde_json_path::JsonPath::parse(&entry.key) {
+            r.add(
+                Draft::error(
+                    "json-path",
+                    entry.key_at.clone(),
+                    format!("`{}` is not a JSONPath: {e}", entry.key),
+                )
+                .hint("paths start at `$` (RFC 9535), such as `$.status`"),
+            );
+        }
+        if let Some(value) = json_value(&entry, r) {
+            out.insert(entry.key.clone(), value);
+        }
+    }
+    Some(out)
+}
+
+fn json_value(entry: &Item<'_>, r: &mut Reader) -> Option<serde_json::Value> {
+    let value = match entry.value {
+        DeValue::String(s) => serde_json::Value::from(s.as_ref()),
+        DeValue::Boolean(b) => serde_json::Value::from(*b),
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
+            .map(serde_json::Value::from)
+            .ok()?,
+        DeValue::Float(_) => serde_json::Value::from(entry.number(r)?),
+        _ => {
+            r.add(entry.fault(
+                "type",
+                "the expected value must be a string, a number, `true` or `false`",
+            ));
+            return None;
+        }
+    };
+    Some(value)
+}
+
+/// A URL as the client that will use it reads it.
+pub(super) fn url(item: &Item<'_>, r: &mut Reader) -> Option<String> {
+    let quoted = item.string(r)?;
+    let parsed = match Url::parse(quoted.value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+        Ok(url) => {
+            r.add(
+                item.fault(
+                    "url",
+                    format!(
+                        "`{}` must be an http or https URL, not {}",
+                        item.key,
+                        url.scheme()
+                    ),
+                )
+                .hint("write `http://HOST:PORT/PATH`"),
+            );
+            return None;
+        }
+        Err(e) => {
+            r.add(
+                item.fault("url", format!("`{}` is not a URL: {e}", item.key))
+                    .hint("write `http://HOST:PORT/PATH`"),
+            );
+            return None;
+        }
+    };
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        secret_warning(item, "the URL has credentials in it", r);
+    }
+    Some(quoted.value.to_owned())
+}
+
+fn secret_warning(item: &Item<'_>, what: &str, r: &mut Reader) {
+    r.add(Draft::warning("secret", item.key_at.clone(), what).hint(
+        "a policy is no place for secrets: it is read, copied and printed; \
+             let the service answer on loopback without them",
+    ));
+}
+
+/// The `headers` of a request.
+pub(super) fn headers(keys: &Keys<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
+    let Some(item) = keys.get("headers") else {
+        return Some(BTreeMap::new());
+    };
+    let mut out = BTreeMap::new();
+    let mut good = item.value.is_table();
+    for entry in item.named(100, r) {
+        let Some(value) = entry.string(r) else {
+            good = false;
+            continue;
+        };
+        if HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
+            let message = format!("`{}` is not the name of a header", entry.key);
+            r.add(Draft::error("header", entry.key_at.clone(), message));
+        } else if HeaderValue::from_str(value.value).is_err() {
+            let message = format!("the value of `{}` has control characters", entry.key);
+            r.add(entry.fault("header", message));
+        }
+        if [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "x-api-key",
+        ]
+        .contains(&entry.key.to_ascii_lowercase().as_str())
+        {
+            secret_warning(&entry, "this header carries a secret", r);
+        }
+        out.insert(entry.key.clone(), value.value.to_owned());
+    }
+    good.then_some(out)
+}
+
+fn tls(keys: &Keys<'_>, r: &mut Reader) -> Option<Tls> {
+    let path = |key: &str, r: &mut Reader| match keys.get(key) {
+        Some(item) => names::path(&item, r).map(Some),
+        None => Some(None),
+    };
+    let (ca, cert, key) = (path("ca", r)?, path("cert", r)?, path("key", r)?);
+    let lonely = match (&cert, &key) {
+        (Some(_), None) => Some(("cert", "key")),
+        (None, Some(_)) => Some(("key", "cert")),
+        _ => None,
+    };
+    if let Some((have, want)) = lonely
+        && let Some(item) = keys.get(have)
+    {
+        r.add(
+            Draft::error(
+                "missing",
+                item.key_at,
+                format!("`{have}` without `{want}`: a client certificate needs both"),
+            )
+            .hint(format!("add `{want} = \"/path/to/file.pem\"`")),
+        );
+    }
+    Some(Tls { ca, cert, key })
+}
+
+fn address(item: &Item<'_>, r: &mut Reader) -> Option<String> {
+    let quoted = item.string(r)?;
+    let good = quoted.value.rsplit_once(':').is_some_and(|(host, port)| {
+        let host_good = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains([':', '/', '@', ' ']),
+        };
+        host_good && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if !good {
+        r.add(
+            item.fault("address", format!("`{}` is not `host:port`", quoted.value))
+                .hint("write `127.0.0.1:5432`, `db.internal:5432` or `[::1]:5432`"),
+        );
+        return None;
+    }
+    Some(quoted.value.to_owned())
+}
+
+/// A number of bytes, or a string such as `64 MiB`.
+fn bytes(item: &Item<'_>, range: std::ops::RangeInclusive<u64>, r: &mut Reader) -> Option<u64> {
+    const UNITS: [(&str, u64); 5] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("B", 1),
+        ("", 1),
+    ];
+    if !item.value.is_str() {
+        return item.count(range, r);
+    }
+    let text = item.string(r)?.value.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let unit = text[digits..].trim();
+    let found = UNITS.iter().find(|(name, _)| *name == unit);
+    let n = found
+        .and_then(|(_, scale)| text[..digits].parse::<u64>().ok()?.checked_mul(*scale))
+        .filter(|n| range.contains(n));
+    if n.is_none() {
+        let units = UNITS
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| !name.is_empty());
+        let hint = match (found, nearest(unit, units.clone())) {
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("units are {}", listed(units)),
+            _ => format!("from {} to {} bytes go", range.start(), range.end()),
+        };
+        r.add(
+            item.fault(
+                "value",
+                format!("`{}` is not a size that fits `{}`", text, item.key),
+            )
+            .hint(hint),
+        );
+    }
+    n
+}
