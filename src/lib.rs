@@ -4,5 +4,5 @@ pub mod act;
 pub mod guard;
 pub mod judge;
 pub mod model;
-pub mod view;
 pub mod policy;
+pub mod view;

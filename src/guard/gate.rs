@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Held, Phase, RunRecord, Service};
+use crate::model::{Mode, Moment, Plan, Short, Standing, Trigger};
+
 /// The gates of SPEC 3, *What a fired trigger does*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,5 +39,190 @@ impl Gate {
             Self::Cooldown => "cooldown",
             Self::Budget => "budget",
         }
+    }
+}
+
+impl Service {
+    /// Asks every gate, in order, for a trigger. The release to go to, where
+    /// the plan needs one, or the first gate that holds.
+    pub(crate) fn gates(&self, trigger: &Trigger, at: Moment) -> Result<Option<String>, Held> {
+        let held = |gate, reason: String| Held {
+            gate,
+            since: at,
+            reason,
+        };
+        self.frozen(at).map_err(|why| held(Gate::Freeze, why))?;
+        self.settled(at).map_err(|why| held(Gate::Settling, why))?;
+        let since = self.judge.trigger(&trigger.name).and_then(|j| j.since);
+        self.blamed(since)
+            .map_err(|why| held(Gate::Attribution, why))?;
+        let Some(plan) = self.policy.plans.get(&trigger.plan) else {
+            let why = format!("there is no plan `{}`", trigger.plan);
+            return Err(held(Gate::NoTarget, why));
+        };
+        let target = self.target(plan).map_err(|why| held(Gate::NoTarget, why))?;
+        let shadow = trigger.mode == Mode::Shadow;
+        self.cooled(plan, shadow, at)
+            .map_err(|why| held(Gate::Cooldown, why))?;
+        self.within_budget(plan, shadow, at)
+            .map_err(|why| held(Gate::Budget, why))?;
+        Ok(target)
+    }
+
+    /// The gates of a person's order: all but hold, blame, cooldown and budget.
+    pub(crate) fn gates_for_person(
+        &self,
+        plan: &str,
+        to: Option<String>,
+        at: Moment,
+    ) -> Result<Option<String>, String> {
+        if matches!(self.phase, Phase::Acting(_) | Phase::Verifying(_)) {
+            return Err("a rollback of this service is under way: abort it first".to_owned());
+        }
+        self.frozen(at)?;
+        self.settled(at)?;
+        let plan = self
+            .policy
+            .plans
+            .get(plan)
+            .ok_or_else(|| format!("there is no plan `{plan}`"))?;
+        match to {
+            None => self.target(plan),
+            Some(to) => self.admitted(to).map(Some),
+        }
+    }
+
+    /// A release that a person named.
+    fn admitted(&self, to: String) -> Result<String, String> {
+        let running = self.releases.running.as_deref();
+        if running == Some(&to) {
+            return Err(format!("release {to} runs already"));
+        }
+        let place = |version: &str| self.releases.seen.iter().position(|r| r.version == version);
+        match self.releases.find(&to) {
+            Some(release) if release.standing == Standing::Bad => Err(format!(
+                "release {to} is bad: it was rolled back from before"
+            )),
+            Some(_) if running.and_then(place) < place(&to) => Err(format!(
+                "release {to} was first deployed after the running one: that is no rollback"
+            )),
+            Some(_) | None => Ok(to),
+        }
+    }
+
+    pub(crate) fn frozen(&self, at: Moment) -> Result<(), String> {
+        if let Some(reason) = &self.distrust {
+            return Err(format!(
+                "the agent's own record cannot be trusted: {reason}; a person has to look and say `backstop unfreeze {}`",
+                self.policy.service
+            ));
+        }
+        match &self.freeze {
+            Some(freeze) if freeze.until.is_none_or(|until| at < until) => {
+                let left = freeze
+                    .until
+                    .map_or_else(String::new, |u| format!(" for {}", Short(u.since(at))));
+                Err(format!(
+                    "frozen by {}{left}: {}",
+                    freeze.owner, freeze.reason
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn settled(&self, at: Moment) -> Result<(), String> {
+        let Some((rule, deployed)) = self.policy.release.as_ref().zip(self.releases.deployed)
+        else {
+            return Ok(());
+        };
+        let age = at.since(deployed);
+        if age >= rule.settle {
+            return Ok(());
+        }
+        Err(format!(
+            "the release was deployed {} ago and settles for {}",
+            Short(age),
+            Short(rule.settle)
+        ))
+    }
+
+    fn blamed(&self, since: Option<Moment>) -> Result<(), String> {
+        let Some(blame) = self.policy.release.as_ref().and_then(|r| r.blame) else {
+            return Ok(());
+        };
+        let Some(deployed) = self.releases.deployed else {
+            return Err(
+                "no release was deployed since this service is guarded: it is not to blame".into(),
+            );
+        };
+        let Some(since) = since else {
+            return Ok(());
+        };
+        if since < deployed {
+            return Err("the breach began before the release was deployed".into());
+        }
+        let after = since.since(deployed);
+        if after <= blame {
+            return Ok(());
+        }
+        Err(format!(
+            "the breach began {} after the release, later than the {} in which a release is to blame",
+            Short(after),
+            Short(blame)
+        ))
+    }
+
+    /// The release to go to, where the plan has a use for one.
+    pub(crate) fn target(&self, plan: &Plan) -> Result<Option<String>, String> {
+        let Some(rule) = &self.policy.release else {
+            return Ok(None);
+        };
+        if !plan.names_target() && rule.check.is_none() {
+            return Ok(None);
+        }
+        self.releases.target(rule).map(|r| Some(r.version.clone()))
+    }
+
+    fn counted(&self, shadow: bool) -> impl Iterator<Item = &RunRecord> {
+        // A run that was only written down holds back nothing but its like.
+        self.runs.iter().filter(move |run| shadow || !run.shadow)
+    }
+
+    fn cooled(&self, plan: &Plan, shadow: bool, at: Moment) -> Result<(), String> {
+        let Some(ended) = self.counted(shadow).filter_map(|run| run.ended).max() else {
+            return Ok(());
+        };
+        let open = ended + plan.cooldown;
+        if at >= open {
+            return Ok(());
+        }
+        Err(format!(
+            "the last rollback ended {} ago; the cooldown of {} has {} left",
+            Short(at.since(ended)),
+            Short(plan.cooldown),
+            Short(open.since(at))
+        ))
+    }
+
+    /// Whether one more run stays within the budget.
+    pub(crate) fn within_budget(
+        &self,
+        plan: &Plan,
+        shadow: bool,
+        at: Moment,
+    ) -> Result<(), String> {
+        let runs = self
+            .counted(shadow)
+            .filter(|run| at.since(run.started) < plan.budget.period)
+            .count();
+        if runs < plan.budget.runs as usize {
+            return Ok(());
+        }
+        Err(format!(
+            "{runs} of {} rollbacks of the last {} are used up",
+            plan.budget.runs,
+            Short(plan.budget.period)
+        ))
     }
 }

@@ -34,6 +34,8 @@ pub struct Incident {
     pub release: Option<String>,
     /// What keeps it from acting, as last told.
     pub held: Option<Held>,
+    /// People's consent to act, once given.
+    pub approval: Option<Approval>,
     /// Runs made in it, finished or not.
     pub runs: Vec<RunRecord>,
     /// Who said that they look after it.
@@ -82,6 +84,16 @@ pub struct Held {
     pub since: Moment,
     /// In words, with times where it has them.
     pub reason: String,
+}
+
+/// Consent to act, for as long as the question could have been answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who agreed: distinct people. Empty when nobody answered and the policy
+    /// says to roll back then.
+    pub by: Vec<Person>,
+    /// Consent ends here; after that people are asked again.
+    pub until: Option<Moment>,
 }
 
 /// Somebody looks after an incident: escalation pauses.

@@ -2,6 +2,9 @@
 //! orders out.
 
 mod command;
+mod desk;
+mod engine;
+mod escalation;
 mod event;
 mod gate;
 mod incident;
@@ -9,14 +12,21 @@ mod note;
 mod notice;
 mod phase;
 mod placeholder;
+mod question;
 mod releases;
+mod response;
+mod run;
+mod service;
+mod verification;
 
 pub use command::{Command, Order};
+pub use engine::Engine;
 pub use event::{Event, Freeze, Person};
 pub use gate::Gate;
-pub use incident::{Acknowledgement, Held, Incident, LevelState, Outcome, RunRecord};
+pub use incident::{Acknowledgement, Approval, Held, Incident, LevelState, Outcome, RunRecord};
 pub use note::{Cause, Note, What};
 pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
 pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
 pub use releases::Releases;
+pub use service::{Service, Snapshot};

@@ -89,8 +89,8 @@ pub struct Run {
     /// Why the run will not succeed, once that is so. Only steps with `always`
     /// run after it.
     pub broken: Option<Broken>,
-    /// When the target was checked: steps run only after it.
-    pub target_check: Option<Vec<String>>,
+    /// Sources that were up when it began: none of them may be down afterwards.
+    pub were_up: Vec<String>,
 }
 
 /// What a step is doing.
@@ -147,6 +147,8 @@ pub struct Verification {
     pub plan_name: String,
     /// What verifies, as it was when the run was decided.
     pub verify: crate::model::Verify,
+    /// The release that the run went to.
+    pub target: Option<String>,
     /// Sources that were up before the run: none of them may be down.
     pub were_up: Vec<String>,
 }

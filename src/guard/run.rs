@@ -1,0 +1,532 @@
+//! A plan that runs, step by step.
+//!
+//! The guard orders one step at a time and goes on when its end is known.
+//! `wait` and `check` steps are done here, by the engine's own clock and judge;
+//! programs and links are ordered from `act`. A step whose end is unknown after
+//! a crash runs again only if it is idempotent; else nothing more is done and a
+//! person is called. It never guesses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desk::Desk;
+use super::placeholder::render;
+use super::{
+    Broken, Command, NoticeKind, Order, Outcome, Person, Phase, Run, RunRecord, Service, StepState,
+    What,
+};
+use crate::judge::SourceHealth;
+use crate::model::{Moment, Plan, Short, Step, StepAction, StepEnd};
+
+/// The deadline of the check of a target.
+const TARGET_CHECK: Duration = Duration::from_mins(1);
+
+impl Plan {
+    /// Whether a step has a use for the release to go to.
+    #[must_use]
+    pub fn names_target(&self) -> bool {
+        let names = |text: &str| text.contains("{target}");
+        self.steps.iter().any(|step| match &step.action {
+            StepAction::Run(argv) => argv.iter().any(|a| names(a)),
+            StepAction::Symlink { link, to } => names(link) || names(to),
+            StepAction::Check(_) | StepAction::Wait(_) => false,
+        })
+    }
+}
+
+/// The judge's name for a condition that a step waits for.
+fn check_key(step: usize) -> String {
+    format!("step {step}")
+}
+
+impl Service {
+    /// Decides a rollback and orders its first step.
+    pub(crate) fn start_run(
+        &mut self,
+        plan_name: &str,
+        target: Option<String>,
+        by: Option<Person>,
+        desk: &mut Desk<'_>,
+    ) {
+        let policy = Arc::clone(&self.policy);
+        let Some(plan) = policy.plans.get(plan_name) else {
+            return;
+        };
+        let mut plan = plan.clone();
+        if let Some(check) = policy.release.as_ref().and_then(|r| r.check.clone())
+            && target.is_some()
+        {
+            plan.steps.insert(0, target_check(check));
+        }
+        let (number, trigger) = self
+            .incident
+            .as_ref()
+            .map_or((0, String::new()), |i| (i.number, i.trigger.clone()));
+        let ticket = desk.ticket();
+        let current = self.releases.running.clone();
+        let mut values = BTreeMap::new();
+        for (name, value) in [
+            ("service", Some(policy.service.clone())),
+            ("current", current.clone()),
+            ("target", target.clone()),
+            ("incident", Some(number.to_string())),
+            ("trigger", Some(trigger.clone())),
+            ("host", Some(desk.host.to_owned())),
+        ] {
+            if let Some(value) = value {
+                values.insert(name.to_owned(), value);
+            }
+        }
+        let were_up = policy
+            .sources
+            .keys()
+            .filter(|name| matches!(self.judge.source_up(name), SourceHealth::Up))
+            .cloned()
+            .collect();
+        let cause = self.cause(&trigger);
+        let reason = format!(
+            "run {ticket}: plan {plan_name}{}",
+            match (&current, &target) {
+                (Some(from), Some(to)) => format!(" from release {from} to {to}"),
+                (_, Some(to)) => format!(" to release {to}"),
+                (_, None) => String::new(),
+            }
+        );
+        self.record(RunRecord {
+            ticket,
+            incident: number,
+            plan: plan_name.to_owned(),
+            started: desk.at,
+            ended: None,
+            from: current,
+            to: target,
+            ordered_by: by,
+            shadow: false,
+            outcome: None,
+        });
+        self.phase = Phase::Acting(Box::new(Run {
+            ticket,
+            plan_name: plan_name.to_owned(),
+            deadline: desk.at + plan.timeout,
+            plan,
+            values,
+            step: 0,
+            state: StepState::Ordered {
+                attempt: 0,
+                at: desk.at,
+            },
+            broken: None,
+            were_up,
+        }));
+        let named = (!trigger.is_empty()).then_some(trigger.as_str());
+        self.note(What::RollingBack, named, cause, &reason, desk);
+        let stop = format!("backstop abort {number}");
+        self.tell_about(
+            NoticeKind::RollingBack,
+            named,
+            &reason,
+            "Afterwards it is verified on fresh samples.",
+            &stop,
+            desk,
+        );
+        self.begin_step(0, desk);
+    }
+
+    /// Begins the step that the run stands at, skipping those that a broken run
+    /// leaves out, or ends the run after the last one.
+    fn begin_step(&mut self, attempt: u32, desk: &mut Desk<'_>) {
+        loop {
+            let Phase::Acting(run) = &mut self.phase else {
+                return;
+            };
+            let Some(step) = run.plan.steps.get(run.step).cloned() else {
+                self.end_run(desk);
+                return;
+            };
+            if run.broken.is_some() && !step.always {
+                run.step += 1;
+                let reason = format!("{} was left out: the run is broken", step.name);
+                self.note(What::StepSkipped, None, None, &reason, desk);
+                continue;
+            }
+            match render(&step.action, &run.values) {
+                Ok(Some(action)) => {
+                    run.state = StepState::Ordered {
+                        attempt,
+                        at: desk.at,
+                    };
+                    let order = Order {
+                        service: self.policy.service.clone(),
+                        incident: self.incident.as_ref().map_or(0, |i| i.number),
+                        ticket: run.ticket,
+                        step: run.step,
+                        name: step.name,
+                        attempt,
+                        action,
+                        timeout: step.timeout,
+                        shadow: false,
+                    };
+                    desk.order(Command::Run(order));
+                    return;
+                }
+                Ok(None) => {
+                    self.begin_own(&step, attempt, desk);
+                    return;
+                }
+                Err(unfilled) => {
+                    let reason = format!("{}: {unfilled}", step.name);
+                    self.step_failed(&step, &reason, desk);
+                }
+            }
+        }
+    }
+
+    /// Begins a step that the engine does itself.
+    fn begin_own(&mut self, step: &Step, attempt: u32, desk: &mut Desk<'_>) {
+        let policy = Arc::clone(&self.policy);
+        let Phase::Acting(run) = &mut self.phase else {
+            return;
+        };
+        let reason = match &step.action {
+            StepAction::Wait(time) => {
+                run.state = StepState::Waiting {
+                    until: desk.at + *time,
+                };
+                format!("{}: waits {}", step.name, Short(*time))
+            }
+            StepAction::Check(condition) => {
+                run.state = StepState::Checking {
+                    attempt,
+                    until: desk.at + step.timeout,
+                };
+                let key = check_key(run.step);
+                self.judge.watch(&policy, &key, condition, desk.at);
+                format!("{}: {}", step.name, condition.text)
+            }
+            StepAction::Run(_) | StepAction::Symlink { .. } => return,
+        };
+        self.note(What::StepStarted, None, None, &reason, desk);
+    }
+
+    /// A program or link is about to start: after a crash its end is unknown.
+    pub(crate) fn starting(&mut self, ticket: u64, step: usize, desk: &mut Desk<'_>) {
+        let Phase::Acting(run) = &mut self.phase else {
+            return;
+        };
+        let StepState::Ordered { attempt, .. } = run.state else {
+            return;
+        };
+        if run.ticket != ticket || run.step != step {
+            return;
+        }
+        run.state = StepState::Started {
+            attempt,
+            at: desk.at,
+        };
+        let reason = run.plan.steps.get(step).map_or_else(String::new, |s| {
+            if attempt == 0 {
+                s.name.clone()
+            } else {
+                format!("{} (attempt {})", s.name, attempt + 1)
+            }
+        });
+        self.note(What::StepStarted, None, None, &reason, desk);
+    }
+
+    /// A program or link ended.
+    pub(crate) fn finished(
+        &mut self,
+        ticket: u64,
+        step: usize,
+        end: &StepEnd,
+        desk: &mut Desk<'_>,
+    ) {
+        let current = match &self.phase {
+            Phase::Acting(run) if run.ticket == ticket && run.step == step => match run.state {
+                StepState::Ordered { attempt, .. } | StepState::Started { attempt, .. } => {
+                    run.plan.steps.get(step).cloned().zip(Some(attempt))
+                }
+                StepState::Waiting { .. } | StepState::Checking { .. } => None,
+            },
+            _ => None,
+        };
+        let Some((step, attempt)) = current else {
+            let reason = format!(
+                "step {step} of run {ticket} ended: {}; nobody waits for it",
+                end.how
+            );
+            self.note(What::Refused, None, None, &reason, desk);
+            return;
+        };
+        let said = printed(end);
+        if end.how.is_success() {
+            let reason = format!("{}: {} in {}{said}", step.name, end.how, Short(end.took));
+            self.step_done(&reason, desk);
+        } else {
+            let reason = format!("{}: {} after {}{said}", step.name, end.how, Short(end.took));
+            if self.may_retry(&step, attempt) {
+                let again = format!("{reason}; tried again");
+                self.note(What::StepFailed, None, None, &again, desk);
+                self.begin_step(attempt + 1, desk);
+                return;
+            }
+            self.step_failed(&step, &reason, desk);
+        }
+        self.begin_step(0, desk);
+    }
+
+    fn may_retry(&self, step: &Step, attempt: u32) -> bool {
+        attempt < step.retries && matches!(&self.phase, Phase::Acting(run) if run.broken.is_none())
+    }
+
+    fn step_done(&mut self, reason: &str, desk: &mut Desk<'_>) {
+        if let Phase::Acting(run) = &mut self.phase {
+            run.step += 1;
+        }
+        self.note(What::StepDone, None, None, reason, desk);
+        self.tell_about(NoticeKind::StepDone, None, reason, "", "", desk);
+    }
+
+    fn step_failed(&mut self, step: &Step, reason: &str, desk: &mut Desk<'_>) {
+        if let Phase::Acting(run) = &mut self.phase {
+            run.step += 1;
+            if !step.continue_on_failure && run.broken.is_none() {
+                run.broken = Some(Broken {
+                    outcome: Outcome::Failed,
+                    reason: reason.to_owned(),
+                });
+            }
+        }
+        self.note(What::StepFailed, None, None, reason, desk);
+    }
+
+    /// Whether the condition that a step waits for holds at this tick.
+    pub(crate) fn check_step(&mut self, desk: &mut Desk<'_>) {
+        self.join(desk);
+        let Phase::Acting(run) = &self.phase else {
+            return;
+        };
+        if !matches!(run.state, StepState::Checking { .. }) {
+            return;
+        }
+        let key = check_key(run.step);
+        if !self.judge.watched(&key).is_some_and(|j| j.hold_met) {
+            return;
+        }
+        let name = run.plan.steps.get(run.step).map_or("", |s| &s.name);
+        let reason = format!("{name}: holds");
+        self.judge.unwatch(&key);
+        self.step_done(&reason, desk);
+        self.begin_step(0, desk);
+    }
+
+    /// A `wait` is over, or a `check` did not hold in time.
+    pub(crate) fn step_due(&mut self, desk: &mut Desk<'_>) {
+        let Phase::Acting(run) = &self.phase else {
+            return;
+        };
+        let Some(step) = run.plan.steps.get(run.step).cloned() else {
+            return;
+        };
+        match run.state {
+            StepState::Waiting { .. } => {
+                let reason = format!("{}: waited", step.name);
+                self.step_done(&reason, desk);
+            }
+            StepState::Checking { attempt, .. } => {
+                self.judge.unwatch(&check_key(run.step));
+                let reason = format!("{}: did not hold within {}", step.name, Short(step.timeout));
+                if self.may_retry(&step, attempt) {
+                    self.note(What::StepFailed, None, None, &reason, desk);
+                    self.begin_step(attempt + 1, desk);
+                    return;
+                }
+                self.step_failed(&step, &reason, desk);
+            }
+            StepState::Ordered { .. } | StepState::Started { .. } => return,
+        }
+        self.begin_step(0, desk);
+    }
+
+    /// A person stopped the run.
+    pub(crate) fn aborted(&mut self, by: &Person, reason: &str, desk: &mut Desk<'_>) {
+        let said = match reason {
+            "" => format!("{} aborted the rollback", by.name),
+            why => format!("{} aborted the rollback: {why}", by.name),
+        };
+        match &self.phase {
+            Phase::Acting(_) => {
+                self.note(What::Aborted, None, None, &said, desk);
+                self.break_run(Outcome::Aborted, &said, desk);
+            }
+            Phase::Watching
+            | Phase::Telling
+            | Phase::Held
+            | Phase::Asking(_)
+            | Phase::Verifying(_)
+            | Phase::Cooling { .. }
+            | Phase::Escalated { .. } => {
+                let refusal = format!("{said}, but no plan runs");
+                self.note(What::Refused, None, None, &refusal, desk);
+            }
+        }
+    }
+
+    /// The run will not succeed. A program under way goes on to its end, unless
+    /// the whole run is out of time; a `wait` or `check` ends here.
+    pub(crate) fn break_run(&mut self, outcome: Outcome, reason: &str, desk: &mut Desk<'_>) {
+        let Phase::Acting(run) = &mut self.phase else {
+            return;
+        };
+        if run.broken.is_none() {
+            run.broken = Some(Broken {
+                outcome,
+                reason: reason.to_owned(),
+            });
+        }
+        let (ticket, step) = (run.ticket, run.step);
+        match run.state {
+            StepState::Ordered { .. } | StepState::Started { .. } => {
+                if outcome == Outcome::TimedOut {
+                    desk.order(Command::Cancel {
+                        service: self.policy.service.clone(),
+                        ticket,
+                        step,
+                    });
+                }
+            }
+            StepState::Waiting { .. } | StepState::Checking { .. } => {
+                run.step += 1;
+                self.judge.unwatch(&check_key(step));
+                self.begin_step(0, desk);
+            }
+        }
+    }
+
+    /// After the last step: evidence starts anew, and fresh samples must show
+    /// the cure, or a person is called.
+    fn end_run(&mut self, desk: &mut Desk<'_>) {
+        let Phase::Acting(run) = std::mem::take(&mut self.phase) else {
+            return;
+        };
+        self.close_record(run.ticket, desk.at);
+        self.start_evidence_anew(desk);
+        if let Some(broken) = run.broken {
+            self.set_outcome(run.ticket, broken.outcome);
+            let what = match broken.outcome {
+                Outcome::TimedOut => What::TimedOut,
+                Outcome::Aborted => What::Aborted,
+                Outcome::LostTrack => What::LostTrack,
+                _ => What::Failed,
+            };
+            self.note(what, None, None, &broken.reason, desk);
+            self.escalate(broken.outcome, &broken.reason, desk);
+            return;
+        }
+        if let (Some(from), Some(_)) = (run.values.get("current"), run.values.get("target")) {
+            self.releases.condemn(from);
+        }
+        self.begin_verification(*run, desk);
+    }
+
+    /// The agent started again: what was ordered and not started is ordered
+    /// again, what was started and is not idempotent is lost.
+    pub(crate) fn restarted(&mut self, desk: &mut Desk<'_>) {
+        let name = self.policy.service.clone();
+        desk.note(&name, What::Restarted, "the agent started again");
+        let Phase::Acting(run) = &mut self.phase else {
+            return;
+        };
+        let step = run.plan.steps.get(run.step).cloned();
+        match run.state {
+            StepState::Ordered { attempt, .. } => self.begin_step(attempt, desk),
+            StepState::Started { attempt, at } => {
+                let Some(step) = step else {
+                    return;
+                };
+                if step.idempotent {
+                    let reason = format!(
+                        "{}: its end is unknown; it is run again, being idempotent",
+                        step.name
+                    );
+                    self.note(What::StepStarted, None, None, &reason, desk);
+                    self.begin_step(attempt, desk);
+                } else {
+                    self.lose_track(&step, at, desk);
+                }
+            }
+            // Their deadlines and conditions are part of the state.
+            StepState::Waiting { .. } | StepState::Checking { .. } => {}
+        }
+    }
+
+    /// Nothing runs after this, not even what always runs: the lost step may
+    /// still be running.
+    fn lose_track(&mut self, step: &Step, at: Moment, desk: &mut Desk<'_>) {
+        let reason = format!(
+            "lost track: the agent ended while `{}` ran, {} ago, and it is not marked idempotent; whether it finished is unknown",
+            step.name,
+            Short(desk.at.since(at))
+        );
+        if let Phase::Acting(run) = &mut self.phase {
+            run.broken = Some(Broken {
+                outcome: Outcome::LostTrack,
+                reason,
+            });
+            run.step = run.plan.steps.len();
+        }
+        self.end_run(desk);
+    }
+
+    /// The record of a run gets its end.
+    fn close_record(&mut self, ticket: u64, at: Moment) {
+        for run in self.records(ticket) {
+            run.ended = Some(at);
+        }
+    }
+
+    /// The record of a run gets its outcome.
+    pub(crate) fn set_outcome(&mut self, ticket: u64, outcome: Outcome) {
+        for run in self.records(ticket) {
+            run.outcome = Some(outcome);
+        }
+    }
+
+    fn records(&mut self, ticket: u64) -> impl Iterator<Item = &mut RunRecord> {
+        let of_incident = self.incident.iter_mut().flat_map(|i| i.runs.iter_mut());
+        of_incident
+            .chain(self.runs.iter_mut())
+            .filter(move |run| run.ticket == ticket)
+    }
+}
+
+/// The check of a target, as a step of its own: it changes nothing, so it may
+/// be run again.
+fn target_check(argv: Vec<String>) -> Step {
+    Step {
+        name: "check the target".to_owned(),
+        action: StepAction::Run(argv),
+        timeout: TARGET_CHECK,
+        retries: 0,
+        continue_on_failure: false,
+        always: false,
+        idempotent: true,
+    }
+}
+
+/// The last line that a step printed, for a note; the whole is in the journal.
+fn printed(end: &StepEnd) -> String {
+    let text = if end.output.tail.is_empty() {
+        &end.output.head
+    } else {
+        &end.output.tail
+    };
+    match text.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => {
+            let line: String = line.trim().chars().take(200).collect();
+            format!(": {line}")
+        }
+        None => String::new(),
+    }
+}

@@ -1,0 +1,506 @@
+//! One guarded service: its state, and what ticks, releases, freezes and
+//! policies do to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::desk::Desk;
+use super::releases::Tick;
+use super::{
+    Cause, Command, Freeze, Incident, Note, NoticeKind, Outcome, Person, Phase, Releases,
+    RunRecord, What,
+};
+use crate::judge::{Judge, Turn, TurnKind};
+use crate::model::{
+    self, Current, Moment, NoReading, Policy, Response, Short, Standing, Trigger, Verdict,
+};
+
+/// Everything the engine knows: what views and the API read, what a restart
+/// starts from, and what a simulation compares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The latest moment that reached the engine; it never goes back.
+    pub now: Moment,
+    /// The host's name, for `{host}`.
+    pub host: String,
+    /// The last run's number.
+    pub last_ticket: u64,
+    /// The last incident's number.
+    pub last_incident: u64,
+    /// The guarded services by name.
+    pub services: BTreeMap<String, Service>,
+}
+
+/// One guarded service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// Identifies the policy's content.
+    pub policy_hash: String,
+    /// Windows, verdicts and holds.
+    pub judge: Judge,
+    /// What the guard is doing.
+    pub phase: Phase,
+    /// The open incident; present in every phase but *watching*.
+    pub incident: Option<Incident>,
+    /// Closed incidents, the newest last; bounded by [`Service::CLOSED`].
+    pub closed: Vec<Incident>,
+    /// The releases.
+    pub releases: Releases,
+    /// Past runs, oldest first; bounded by [`Service::RUNS`].
+    pub runs: Vec<RunRecord>,
+    /// The lease that stops acting, if any.
+    pub freeze: Option<Freeze>,
+    /// Whether the end of that freeze has been told ahead.
+    pub freeze_told: bool,
+    /// Why the agent does not trust its own record; acting stops until a person
+    /// says `unfreeze`.
+    pub distrust: Option<String>,
+    /// Fired triggers that have been dealt with: no new incident until they
+    /// are resolved.
+    pub spent: BTreeSet<String>,
+    /// The last judged tick.
+    pub last_tick: Option<Moment>,
+    /// How far the wall clock was ahead at that tick, in milliseconds.
+    pub wall_ahead_ms: i64,
+    /// Notices made outside incidents: the last part of their ids.
+    pub notices: u64,
+    /// The policy was removed while a plan ran: the service goes when it ends.
+    pub retiring: bool,
+}
+
+impl Service {
+    /// Closed incidents kept at hand; older ones are in the journal.
+    pub const CLOSED: usize = 16;
+    /// Past runs kept for budgets.
+    pub const RUNS: usize = 256;
+
+    pub(crate) fn new(policy: Arc<Policy>, hash: String, desk: &mut Desk<'_>) -> Self {
+        let service = Self {
+            judge: Judge::new(&policy),
+            policy_hash: hash,
+            phase: Phase::Watching,
+            incident: None,
+            closed: Vec::new(),
+            releases: Releases::default(),
+            runs: Vec::new(),
+            freeze: None,
+            freeze_told: false,
+            distrust: None,
+            spent: BTreeSet::new(),
+            last_tick: None,
+            wall_ahead_ms: 0,
+            notices: 0,
+            retiring: false,
+            policy,
+        };
+        desk.note(
+            &service.policy.service,
+            What::Revised,
+            format!("policy {} is guarded from now on", service.policy_hash),
+        );
+        service
+    }
+
+    // --- what arrives ---------------------------------------------------
+
+    pub(crate) fn sampled(
+        &mut self,
+        source: &str,
+        tick: Moment,
+        outcome: &model::Outcome,
+        desk: &mut Desk<'_>,
+    ) {
+        let policy = Arc::clone(&self.policy);
+        if let Some(version) = running_by_metric(&policy, source, outcome)
+            && self.releases.running.as_deref() != Some(version)
+        {
+            let version = version.to_owned();
+            self.released(&version, desk);
+        }
+        self.judge.sampled(&policy, source, tick, outcome);
+    }
+
+    pub(crate) fn ticked(&mut self, tick: Moment, wall_ahead_ms: i64, desk: &mut Desk<'_>) {
+        if self.last_tick.is_some_and(|last| tick <= last) {
+            return;
+        }
+        self.last_tick = Some(tick);
+        self.wall_ahead_ms = wall_ahead_ms;
+        let policy = Arc::clone(&self.policy);
+        for turn in self.judge.judge(&policy, tick, wall_ahead_ms) {
+            self.turned(&turn, desk);
+        }
+        if let Some(rule) = &policy.release {
+            let state = self.tick_state();
+            if let Some(version) = self.releases.ticked(desk.at, state, rule.good_after) {
+                let reason = format!("release {version} is good");
+                desk.note(&policy.service, What::Judged, reason);
+            }
+        }
+        match self.phase {
+            Phase::Watching
+            | Phase::Telling
+            | Phase::Held
+            | Phase::Asking(_)
+            | Phase::Cooling { .. }
+            | Phase::Escalated { .. } => self.respond(desk),
+            Phase::Acting(_) => self.check_step(desk),
+            Phase::Verifying(_) => self.verify(desk),
+        }
+    }
+
+    /// A trigger's state turned at this tick.
+    fn turned(&mut self, turn: &Turn, desk: &mut Desk<'_>) {
+        let Some(judgement) = self.judge.trigger(&turn.trigger) else {
+            return;
+        };
+        let cause = self.cause(&turn.trigger);
+        let (what, reason) = match turn.what {
+            TurnKind::Suspecting => (What::Suspecting, "the condition is met".to_owned()),
+            TurnKind::Fired => (What::Fired, "its whole hold is met".to_owned()),
+            TurnKind::Cleared => (What::Cleared, "the condition is no longer met".to_owned()),
+            TurnKind::Resolved => (
+                What::Resolved,
+                "it has been clear for long enough".to_owned(),
+            ),
+            TurnKind::Blind => (
+                What::Blind,
+                match &judgement.verdict {
+                    Verdict::Blind { subject, why } => format!("cannot judge: {subject}: {why}"),
+                    Verdict::Clear | Verdict::Breach => "cannot judge".to_owned(),
+                },
+            ),
+            TurnKind::SeesAgain => (What::SeesAgain, "can judge again".to_owned()),
+        };
+        if turn.what == TurnKind::Resolved {
+            self.spent.remove(&turn.trigger);
+        }
+        self.note(what, Some(&turn.trigger), cause, &reason, desk);
+        let kind = match turn.what {
+            TurnKind::Blind => NoticeKind::Blind,
+            TurnKind::SeesAgain => NoticeKind::SeesAgain,
+            TurnKind::Suspecting | TurnKind::Fired | TurnKind::Cleared | TurnKind::Resolved => {
+                return;
+            }
+        };
+        let next = match kind {
+            NoticeKind::Blind => {
+                "Blindness never rolls back: until it can judge again this trigger guards nothing."
+            }
+            _ => "",
+        };
+        self.tell_about(kind, Some(&turn.trigger), &reason, next, "", desk);
+    }
+
+    pub(crate) fn released(&mut self, version: &str, desk: &mut Desk<'_>) {
+        let before = self.releases.running().cloned();
+        if before.as_ref().is_some_and(|r| r.version == version) {
+            return;
+        }
+        let ours = self.is_own_target(version);
+        if before
+            .as_ref()
+            .is_some_and(|r| r.standing == Standing::Good)
+        {
+            self.judge.capture_baselines();
+        }
+        self.releases.released(version, desk.at, !ours);
+        let name = self.policy.service.clone();
+        let reason = match &before {
+            None => format!("release {version} runs"),
+            Some(before) if ours => {
+                format!("release {version} runs again after {}", before.version)
+            }
+            Some(before) => format!("release {version} replaces {}", before.version),
+        };
+        if self.incident.is_some() {
+            self.note(What::Release, None, None, &reason, desk);
+        } else {
+            desk.note(&name, What::Release, &reason);
+        }
+        if ours {
+            // Part of the run: evidence starts anew when its last step ends.
+            return;
+        }
+        if before.is_none() && self.incident.is_none() {
+            // First sight is no change: what was counted so far was counted
+            // under the release that has just become known.
+            return;
+        }
+        self.start_evidence_anew(desk);
+        let reason = format!(
+            "release {version} was deployed; evidence against the one before says nothing about it"
+        );
+        match &mut self.phase {
+            Phase::Watching | Phase::Cooling { .. } | Phase::Escalated { .. } => {}
+            Phase::Telling | Phase::Held => self.close(Outcome::Recovered, &reason, desk),
+            Phase::Asking(_) => {
+                self.note(What::Withdrawn, None, None, &reason, desk);
+                self.close(Outcome::Recovered, &reason, desk);
+            }
+            Phase::Acting(_) => {
+                let reason = format!("release {version} was deployed while the rollback ran");
+                self.break_run(Outcome::Aborted, &reason, desk);
+            }
+            Phase::Verifying(_) => {
+                let reason =
+                    format!("release {version} was deployed before the rollback was verified");
+                self.end_verification();
+                self.escalate(Outcome::Aborted, &reason, desk);
+            }
+        }
+    }
+
+    /// Whether this release is where the agent's own last rollback went.
+    fn is_own_target(&self, version: &str) -> bool {
+        match &self.phase {
+            Phase::Acting(run) => run.values.get("target").is_some_and(|t| t == version),
+            Phase::Verifying(v) => v.target.as_deref() == Some(version),
+            Phase::Cooling { .. } | Phase::Escalated { .. } => self
+                .incident
+                .as_ref()
+                .and_then(|i| i.runs.last())
+                .is_some_and(|run| {
+                    run.to.as_deref() == Some(version)
+                        && run.from.as_deref() == self.releases.running.as_deref()
+                }),
+            Phase::Watching | Phase::Telling | Phase::Held | Phase::Asking(_) => false,
+        }
+    }
+
+    /// Windows, holds and fired triggers start anew.
+    pub(crate) fn start_evidence_anew(&mut self, desk: &mut Desk<'_>) {
+        let policy = Arc::clone(&self.policy);
+        self.judge.restart(&policy, desk.at);
+        self.spent.clear();
+    }
+
+    // --- freezes ----------------------------------------------------------
+
+    pub(crate) fn froze(&mut self, freeze: Freeze, desk: &mut Desk<'_>) {
+        if freeze.until.is_none_or(|until| until <= desk.at) {
+            let name = self.policy.service.clone();
+            desk.note(
+                &name,
+                What::Refused,
+                "a freeze needs an end that is still to come",
+            );
+            return;
+        }
+        let mut reason = format!(
+            "frozen by {} for {}: {}",
+            freeze.owner,
+            freeze
+                .until
+                .map_or_else(String::new, |until| Short(until.since(desk.at)).to_string()),
+            freeze.reason
+        );
+        if matches!(self.phase, Phase::Acting(_)) {
+            reason.push_str(" (the plan that runs goes on; `backstop abort` stops it)");
+        }
+        self.freeze = Some(freeze);
+        self.freeze_told = false;
+        self.note(What::Frozen, None, None, &reason, desk);
+        let stop = format!("backstop unfreeze {}", self.policy.service);
+        self.tell_about(
+            NoticeKind::Frozen,
+            None,
+            &reason,
+            "It goes on judging and telling, and does not act.",
+            &stop,
+            desk,
+        );
+    }
+
+    pub(crate) fn unfroze(&mut self, by: &Person, reason: &str, desk: &mut Desk<'_>) {
+        let was = self.freeze.take().is_some() | self.distrust.take().is_some();
+        let what = if was { What::Unfrozen } else { What::Refused };
+        let reason = match (was, reason) {
+            (false, _) => "it was not frozen".to_owned(),
+            (true, "") => format!("unfrozen by {}", by.name),
+            (true, why) => format!("unfrozen by {}: {why}", by.name),
+        };
+        self.note(what, None, None, &reason, desk);
+    }
+
+    pub(crate) fn distrusted(&mut self, reason: &str, desk: &mut Desk<'_>) {
+        if self.distrust.is_some() {
+            return;
+        }
+        self.distrust = Some(reason.to_owned());
+        self.note(What::Distrusted, None, None, reason, desk);
+        let stop = format!("backstop unfreeze {}", self.policy.service);
+        self.tell_about(
+            NoticeKind::Frozen,
+            None,
+            &format!("the agent's own record cannot be trusted: {reason}"),
+            "It goes on judging and telling; it acts again after a person's word.",
+            &stop,
+            desk,
+        );
+    }
+
+    // --- policies -----------------------------------------------------------
+
+    pub(crate) fn revised(&mut self, policy: Arc<Policy>, hash: String, desk: &mut Desk<'_>) {
+        self.retiring = false;
+        if *self.policy == *policy {
+            self.policy_hash = hash;
+            return;
+        }
+        let old = std::mem::replace(&mut self.policy, policy);
+        let policy = Arc::clone(&self.policy);
+        self.judge.revise(&old, &policy);
+        self.spent
+            .retain(|t| policy.triggers.iter().any(|x| x.name == *t));
+        let reason = format!("policy {hash} replaces {}", self.policy_hash);
+        self.policy_hash = hash;
+        self.note(What::Revised, None, None, &reason, desk);
+    }
+
+    pub(crate) fn removed(&mut self, desk: &mut Desk<'_>) {
+        if matches!(self.phase, Phase::Acting(_)) {
+            self.retiring = true;
+            let reason = "the policy was removed; the plan that runs is finished first";
+            self.note(What::Revised, None, None, reason, desk);
+            return;
+        }
+        self.retiring = true;
+        let reason = "the policy was removed: this service is guarded no more";
+        if self.incident.is_some() {
+            self.close(Outcome::Unguarded, reason, desk);
+        }
+        let name = self.policy.service.clone();
+        desk.note(&name, What::Revised, reason);
+    }
+
+    /// Whether the policy is gone and nothing runs any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.retiring && !matches!(self.phase, Phase::Acting(_))
+    }
+
+    // --- what others ask ----------------------------------------------------
+
+    /// A trigger of the policy.
+    pub(crate) fn find(&self, trigger: &str) -> Option<&Trigger> {
+        self.policy.triggers.iter().find(|t| t.name == trigger)
+    }
+
+    /// What a trigger's condition rests on, with the test that decides.
+    pub(crate) fn cause(&self, trigger: &str) -> Option<Cause> {
+        let condition = &self.find(trigger)?.when.text;
+        let judgement = self.judge.trigger(trigger)?;
+        let finding = judgement
+            .findings
+            .iter()
+            .find(|f| f.verdict == judgement.verdict)
+            .or_else(|| judgement.findings.iter().find(|f| f.verdict.is_breach()))
+            .or_else(|| judgement.findings.first())?;
+        Some(Cause::new(
+            condition,
+            judgement.since,
+            finding,
+            &self.policy_hash,
+        ))
+    }
+
+    /// What this tick says about the running release: it is clear when no
+    /// trigger breaches, at least one is clear, and the rest lack only traffic.
+    pub(crate) fn tick_state(&self) -> Tick {
+        let mut clear = false;
+        let mut blind = false;
+        for trigger in &self.policy.triggers {
+            let Some(judgement) = self.judge.trigger(&trigger.name) else {
+                continue;
+            };
+            match &judgement.verdict {
+                Verdict::Breach => return Tick::Breach,
+                Verdict::Clear => clear = true,
+                Verdict::Blind { why, .. } => blind |= !NoReading::is_quiet(why),
+            }
+        }
+        if clear && !blind {
+            Tick::Clear
+        } else {
+            Tick::Blind
+        }
+    }
+
+    /// Whether no trigger is fired.
+    pub(crate) fn is_calm(&self) -> bool {
+        !self.policy.triggers.iter().any(|t| self.is_fired(&t.name))
+    }
+
+    pub(crate) fn is_fired(&self, trigger: &str) -> bool {
+        self.judge
+            .trigger(trigger)
+            .is_some_and(|j| j.fired.is_some())
+    }
+
+    /// Writes a note, into the open incident's timeline too.
+    pub(crate) fn note(
+        &mut self,
+        what: What,
+        trigger: Option<&str>,
+        cause: Option<Cause>,
+        reason: &str,
+        desk: &mut Desk<'_>,
+    ) {
+        let note = Note {
+            at: desk.at,
+            service: self.policy.service.clone(),
+            incident: self.incident.as_ref().map(|i| i.number),
+            what,
+            trigger: trigger.map(str::to_owned),
+            cause,
+            reason: reason.to_owned(),
+        };
+        if let Some(incident) = &mut self.incident {
+            incident.note(note.clone());
+        }
+        desk.order(Command::Note(note));
+    }
+
+    /// Whether a trigger may do more than tell.
+    pub(crate) fn acts(trigger: &Trigger) -> bool {
+        match trigger.response {
+            Response::Rollback | Response::Approve(_) => true,
+            Response::Alert => false,
+        }
+    }
+}
+
+/// The version that a scrape says is running: the label's one value among the
+/// selected series that are not zero. Several at once are a rolling deploy,
+/// which is no release until it is over.
+fn running_by_metric<'a>(
+    policy: &Policy,
+    source: &str,
+    outcome: &'a model::Outcome,
+) -> Option<&'a str> {
+    let Current::Metric {
+        metric,
+        label,
+        source: carrier,
+    } = &policy.release.as_ref()?.current
+    else {
+        return None;
+    };
+    let model::Outcome::Scraped(samples) = outcome else {
+        return None;
+    };
+    if source != carrier {
+        return None;
+    }
+    let mut versions = samples
+        .iter()
+        .filter(|s| s.value != 0.0 && metric.matches(&s.series))
+        .map(|s| s.series.label(label))
+        .filter(|v| !v.is_empty());
+    let version = versions.next()?;
+    versions.all(|v| v == version).then_some(version)
+}
