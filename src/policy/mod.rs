@@ -9,9 +9,14 @@
 //! Nothing here reads a clock or a file, except [`files`].
 
 mod conditions;
+mod config;
+mod difference;
 mod escalation;
 mod fault;
+pub mod files;
 mod keys;
+mod lint;
+mod live;
 mod names;
 mod plans;
 mod quoted;
@@ -27,7 +32,11 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+pub use config::{LoadedConfig, NOTICES, load_config};
+pub use difference::{Changes, Difference, difference};
 pub use fault::{Fault, FaultSeverity, Place, Related};
+pub use lint::lint_with_config;
+pub use live::lint_live;
 pub use render::render;
 
 use crate::model::{Mode, Policy, Short};
@@ -69,16 +78,47 @@ struct Marks {
     ranges: BTreeMap<String, Range<usize>>,
 }
 
+impl Loaded {
+    /// A file that could not even be read.
+    fn refused(file_name: &str) -> Self {
+        Self {
+            policy: None,
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            marks: Marks {
+                page: Page::new(file_name, ""),
+                ranges: BTreeMap::new(),
+            },
+        }
+    }
+
+    /// Adds what only a look beyond the text has found.
+    fn add(&mut self, fault: Fault) {
+        if fault.is_error() {
+            self.policy = None;
+            self.faults.push(fault);
+        } else {
+            self.warnings.push(fault);
+        }
+    }
+}
+
 /// Reads a policy. `file_name` is only what the faults call it.
 ///
 /// Never fails otherwise than by faults, on any text, in time linear in it.
+/// Warnings about what is allowed and probably not meant come with a policy
+/// that has no errors; those of a broken one would only be in the way.
 #[must_use]
 pub fn load(file_name: &str, text: &str) -> Loaded {
-    let (policy, mut marks, found) = read(file_name, text, document);
-    let (faults, warnings): (Vec<_>, Vec<_>) = found.into_iter().partition(Fault::is_error);
-    marks.ranges.retain(|_, range| range.end <= text.len());
+    let (policy, marks, found) = read(file_name, text, document);
+    let (faults, mut warnings): (Vec<_>, Vec<_>) = found.into_iter().partition(Fault::is_error);
+    let policy = policy.filter(|_| faults.is_empty());
+    if let Some(policy) = &policy {
+        warnings.extend(lint::alone(policy, &marks));
+        warnings.sort_by_key(|fault| fault.place.as_ref().map(|place| place.offset));
+    }
     Loaded {
-        policy: policy.filter(|_| faults.is_empty()),
+        policy,
         faults,
         warnings,
         marks,

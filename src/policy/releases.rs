@@ -14,6 +14,7 @@ const DEFAULT_GOOD_AFTER: Duration = Duration::from_secs(30 * 60);
 /// Placeholders that a target check may use: nothing has been decided yet.
 const IN_CHECK: [&str; 4] = ["service", "current", "target", "host"];
 
+#[expect(clippy::option_option, reason = "a fault, no table, or a table")]
 /// Reads the table; `Some(None)` is a policy without one, `None` a fault.
 pub(super) fn read(
     item: Option<Item<'_>>,
