@@ -9,6 +9,9 @@ use super::desk::Desk;
 use super::{Command, Event, Service, Snapshot};
 use crate::model::Moment;
 
+/// Most removed services that are remembered.
+const RETIRED: usize = 64;
+
 /// The decision machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Engine {
@@ -64,6 +67,7 @@ impl Engine {
             last_ticket,
             last_incident,
             services,
+            retired,
             ..
         } = &mut self.state;
 
@@ -188,7 +192,8 @@ impl Engine {
                 Some(guarded) => guarded.revised(policy, hash, &mut desk),
                 None => {
                     let name = policy.service.clone();
-                    services.insert(name, Service::new(policy, hash, &mut desk));
+                    let before = retired.remove(&name).unwrap_or_default();
+                    services.insert(name, Service::new(policy, hash, before, &mut desk));
                 }
             },
             Event::Removed { service } => {
@@ -207,7 +212,12 @@ impl Engine {
                 }
             }
         }
-        services.retain(|_, service| !service.is_gone());
+        for (name, service) in services.extract_if(.., |_, service| service.is_gone()) {
+            retired.insert(name, service.retire());
+        }
+        while retired.len() > RETIRED {
+            retired.pop_first();
+        }
         // What the fact set in motion may itself be due already.
         for service in services.values_mut() {
             service.wake(now, &mut desk);

@@ -29,4 +29,4 @@ pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
 pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
 pub use releases::Releases;
-pub use service::{Service, Snapshot};
+pub use service::{Retired, Service, Snapshot};

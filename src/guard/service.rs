@@ -31,6 +31,26 @@ pub struct Snapshot {
     pub last_incident: u64,
     /// The guarded services by name.
     pub services: BTreeMap<String, Service>,
+    /// What must not be forgotten of services whose policy was removed: an
+    /// editor may remove a file to write it anew.
+    pub retired: BTreeMap<String, Retired>,
+}
+
+/// What outlives the removal of a policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Retired {
+    /// Cooldown and budget are asked of these.
+    pub runs: Vec<RunRecord>,
+    /// Good and bad releases.
+    pub releases: Releases,
+    /// A person's lease.
+    pub freeze: Option<Freeze>,
+    /// Why the agent does not trust its own record.
+    pub distrust: Option<String>,
+    /// Closed incidents.
+    pub closed: Vec<Incident>,
+    /// The running number of notices outside incidents.
+    pub notices: u64,
 }
 
 /// One guarded service.
@@ -78,22 +98,27 @@ impl Service {
     /// Past runs kept for budgets.
     pub const RUNS: usize = 256;
 
-    pub(crate) fn new(policy: Arc<Policy>, hash: String, desk: &mut Desk<'_>) -> Self {
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        hash: String,
+        before: Retired,
+        desk: &mut Desk<'_>,
+    ) -> Self {
         let service = Self {
             judge: Judge::new(&policy),
             policy_hash: hash,
             phase: Phase::Watching,
             incident: None,
-            closed: Vec::new(),
-            releases: Releases::default(),
-            runs: Vec::new(),
-            freeze: None,
+            closed: before.closed,
+            releases: before.releases,
+            runs: before.runs,
+            freeze: before.freeze,
             freeze_told: false,
-            distrust: None,
+            distrust: before.distrust,
             spent: BTreeSet::new(),
             last_tick: None,
             wall_ahead_ms: 0,
-            notices: 0,
+            notices: before.notices,
             retiring: false,
             policy,
         };
@@ -376,6 +401,18 @@ impl Service {
         }
         let name = self.policy.service.clone();
         desk.note(&name, What::Revised, reason);
+    }
+
+    /// What outlives the removal of the policy.
+    pub(crate) fn retire(self) -> Retired {
+        Retired {
+            runs: self.runs,
+            releases: self.releases,
+            freeze: self.freeze,
+            distrust: self.distrust,
+            closed: self.closed,
+            notices: self.notices,
+        }
     }
 
     /// Whether the policy is gone and nothing runs any more.
