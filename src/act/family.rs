@@ -65,6 +65,7 @@ pub(super) fn adopt_orphans() {
 /// the agent's session, or are in the agent's group, and a leader cannot leave
 /// its session. An orphan that looks the same (a job of a shell with job
 /// control) stays a zombie until the agent ends.
+#[expect(clippy::must_use_candidate, reason = "the count is for the curious")]
 pub fn reap_orphans() -> usize {
     let own = Own::ask();
     table()
@@ -234,7 +235,7 @@ struct Process {
 }
 
 impl Process {
-    /// From a line of `/proc/PID/stat` (proc_pid_stat(5)). The second field is a
+    /// From a line of `/proc/PID/stat` (proc(5)). The second field is a
     /// name that the program chose: it may hold blanks and parentheses, so the
     /// rest is counted from the last closing one.
     fn parse(stat: &str) -> Option<Self> {

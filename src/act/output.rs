@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct OutputLine {
     /// The text; pieces of at most 4 KiB of a longer line.
     pub text: String,
-    /// Lines before this one that were left out, the receiver being slow.
+    /// Lines, or pieces of longer ones, before this one that were left out, the
+    /// receiver being slow.
     pub skipped: u64,
 }
 
@@ -221,6 +222,10 @@ impl Lines {
         if self.to.is_closed() {
             return;
         }
+        if self.is_stuck() {
+            self.skip(bytes);
+            return;
+        }
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
             self.extend(&bytes[start..end]).await;
@@ -228,6 +233,24 @@ impl Lines {
             start = end + 1;
         }
         self.extend(&bytes[start..]).await;
+    }
+
+    /// Whether the receiver has no room and has used up its time.
+    fn is_stuck(&self) -> bool {
+        self.patience.is_zero() && self.to.capacity() == 0
+    }
+
+    /// Counts what the receiver will not see, without looking at each line: a
+    /// flood must not be slower for being left out.
+    fn skip(&mut self, bytes: &[u8]) {
+        let ends = memchr::memchr_iter(b'\n', bytes).count() as u64;
+        self.skipped += ends.max(1);
+        self.partial.clear();
+        if let Some(last) = memchr::memrchr(b'\n', bytes) {
+            let begun = &bytes[last + 1..];
+            self.partial
+                .extend_from_slice(&begun[..begun.len().min(LINE)]);
+        }
     }
 
     /// Adds to the line, handing it on in pieces while it is too long.
@@ -245,11 +268,6 @@ impl Lines {
     }
 
     async fn hand_on(&mut self) {
-        if self.patience.is_zero() && self.to.capacity() == 0 {
-            self.partial.clear();
-            self.skipped += 1;
-            return;
-        }
         let line = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
         let line = OutputLine {
             text: text(line),

@@ -42,8 +42,7 @@ pub fn preflight(step: &StepAction) -> Vec<Problem> {
             _ => Vec::new(),
         },
         StepAction::Symlink { link, .. } if is_known(link) => directory_of(link),
-        StepAction::Symlink { .. } => Vec::new(),
-        StepAction::Check(_) | StepAction::Wait(_) => Vec::new(),
+        StepAction::Symlink { .. } | StepAction::Check(_) | StepAction::Wait(_) => Vec::new(),
     }
 }
 

@@ -49,7 +49,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(25);
 /// Why a name is not a program that can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// There is no such file, or none of that name in `PATH`.
+    /// There is no such file that can be seen, or none of that name in `PATH`.
     Missing,
     /// It is there, but is a directory or may not be executed.
     NotExecutable,
@@ -71,7 +71,9 @@ pub(super) fn find(name: &str) -> Result<PathBuf, Unfit> {
 fn find_in(name: &str, path: &std::ffi::OsStr) -> Result<PathBuf, Unfit> {
     let fit = |file: &Path| match accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS) {
         Ok(()) if file.is_file() => Ok(()),
-        Err(Errno::NOENT | Errno::NOTDIR) => Err(Unfit::Missing),
+        // A directory that may not be searched hides what is in it, and says
+        // EACCES as a file does that may not be executed.
+        Err(_) if file.metadata().is_err() => Err(Unfit::Missing),
         _ => Err(Unfit::NotExecutable),
     };
     if name.is_empty() {

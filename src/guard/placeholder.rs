@@ -156,13 +156,13 @@ fn fill_as(template: &str, values: &Values, used: Use) -> Result<String, Unfille
 
 /// What keeps `value` from standing for `name`.
 fn fault(name: &str, value: &str, in_path: bool) -> Option<Fault> {
-    let is_version = matches!(name, "current" | "target");
+    let names_version = matches!(name, "current" | "target");
     let in_version = |c: char| c.is_ascii_alphanumeric() || "._:+@~-/".contains(c);
     let first = value.chars().next();
     match first {
         None => Some(Fault::Empty),
         _ if value.contains(char::is_control) => Some(Fault::Control),
-        _ if is_version && !value.chars().all(in_version) => Some(Fault::Foreign),
+        _ if names_version && !value.chars().all(in_version) => Some(Fault::Foreign),
         Some('/') => Some(Fault::Slash),
         _ if value.split('/').any(|part| matches!(part, "." | "..")) => Some(Fault::Dots),
         _ if in_path && value.contains('/') => Some(Fault::Slash),

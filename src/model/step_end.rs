@@ -32,7 +32,7 @@ pub enum HowEnded {
     Exited(i32),
     /// A signal with this number ended the program; not one of ours.
     Signalled(i32),
-    /// There is no such program.
+    /// There is no such program that the agent can see.
     NotFound,
     /// The program is there but may not be executed.
     NotExecutable,
@@ -89,7 +89,9 @@ impl fmt::Display for HowEnded {
                 Some(name) => write!(f, "was ended by {name} (signal {number})"),
                 None => write!(f, "was ended by signal {number}"),
             },
-            Self::NotFound => f.write_str("did not start: the program does not exist"),
+            Self::NotFound => {
+                f.write_str("did not start: the program does not exist, or cannot be seen")
+            }
             Self::NotExecutable => f.write_str("did not start: the program may not be executed"),
             Self::SpawnFailed(reason) => write!(f, "did not start: {reason}"),
             Self::TimedOut => f.write_str("did not end in time and was ended"),
