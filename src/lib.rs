@@ -5,4 +5,5 @@ pub mod guard;
 pub mod judge;
 pub mod model;
 pub mod policy;
+pub mod sense;
 pub mod view;
