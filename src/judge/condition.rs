@@ -1,0 +1,330 @@
+//! What a condition says at a tick: each test by itself, then *and* and *or*
+//! in three values. SPEC 3, *Conditions* and *Proof*.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ledger::Ledger;
+use super::source::SourceState;
+use super::statistics::lower_bound;
+use crate::model::{
+    Condition, Expr, Finding, Limit, Moment, NoReading, Op, Policy, Proof, Test, Unit, Value,
+    Verdict,
+};
+
+/// What a test reads: places in the ledger, found once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Wire {
+    /// A line, and the line of the whole hold's counts if it needs proof.
+    Signal { line: usize, hold: Option<usize> },
+    /// A source.
+    Source(usize),
+    /// Nothing of that name.
+    Nothing,
+}
+
+/// What it takes to prove a breach.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burden {
+    pub(super) min_events: u64,
+    pub(super) confidence: f64,
+}
+
+/// A condition's tests, wired to a ledger, with what each found last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tests {
+    wires: Vec<Wire>,
+}
+
+/// What tests are judged by at a tick.
+#[derive(Clone, Copy)]
+pub(super) struct Bench<'a> {
+    pub(super) now: Moment,
+    pub(super) ledger: &'a Ledger,
+    pub(super) sources: &'a [SourceState],
+    pub(super) baselines: &'a BTreeMap<String, f64>,
+}
+
+/// What a condition says; *blind* names the test that is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    Clear,
+    Breach { proven: bool },
+    Blind(usize),
+}
+
+impl Tests {
+    /// Wires a condition's tests, with the findings that they will fill.
+    /// `proof` is whether a breach has to be proven.
+    pub(super) fn new(
+        condition: &Condition,
+        proof: bool,
+        policy: &Policy,
+        sources: &mut [SourceState],
+        ledger: &mut Ledger,
+    ) -> (Self, Vec<Finding>) {
+        let mut wires = Vec::new();
+        let mut findings = Vec::new();
+        each(&condition.expr, &mut |test| {
+            let (wire, span, unit) = match test {
+                Test::Compare {
+                    signal, over, op, ..
+                } => {
+                    let rule = policy.signals.get(signal);
+                    let span = over.or(rule.map(|r| r.window)).unwrap_or_default();
+                    let line = ledger.line(policy, sources, signal, span, true);
+                    let wire = line.map_or(Wire::Nothing, |line| {
+                        let needs = proof
+                            && matches!(op, Op::Greater | Op::GreaterOrEqual)
+                            && ledger.lines()[line].needs_proof();
+                        let whole = span.max(condition.hold.span());
+                        let mut hold = || ledger.line(policy, sources, signal, whole, false);
+                        Wire::Signal {
+                            line,
+                            hold: needs.then(&mut hold).flatten(),
+                        }
+                    });
+                    (wire, span, rule.map_or(Unit::Plain, |r| r.unit))
+                }
+                Test::Source { source, .. } => {
+                    let place = sources.iter().position(|s| s.name == *source);
+                    let wire = place.map_or(Wire::Nothing, Wire::Source);
+                    (wire, Duration::ZERO, Unit::Plain)
+                }
+            };
+            wires.push(wire);
+            findings.push(unheard(test, span, unit));
+        });
+        (Self { wires }, findings)
+    }
+
+    /// Judges every test and the condition. Returns its verdict, and whether a
+    /// breach is proven as far as it has to be.
+    pub(super) fn judge(
+        &self,
+        condition: &Condition,
+        findings: &mut [Finding],
+        burden: Option<Burden>,
+        bench: &Bench<'_>,
+    ) -> (Verdict, bool) {
+        let mut i = 0;
+        each(&condition.expr, &mut |test| {
+            if let (Some(wire), Some(finding)) = (self.wires.get(i), findings.get_mut(i)) {
+                hear(test, *wire, finding, burden, bench);
+            }
+            i += 1;
+        });
+        match combine(&condition.expr, findings, &mut 0) {
+            Said::Clear => (Verdict::Clear, false),
+            Said::Breach { proven } => (Verdict::Breach, proven),
+            Said::Blind(i) => (findings[i].verdict.clone(), false),
+        }
+    }
+}
+
+/// Visits the tests of a condition in the order in which they are written.
+pub(super) fn each(expr: &Expr, visit: &mut impl FnMut(&Test)) {
+    match expr {
+        Expr::Any(parts) | Expr::All(parts) => parts.iter().for_each(|part| each(part, visit)),
+        Expr::Test(test) => visit(test),
+    }
+}
+
+/// A finding before the first tick.
+fn unheard(test: &Test, span: Duration, unit: Unit) -> Finding {
+    let subject = match test {
+        Test::Compare { signal, .. } => signal,
+        Test::Source { source, .. } => source,
+    };
+    Finding {
+        test: test.text().to_owned(),
+        subject: subject.clone(),
+        value: None,
+        unit,
+        limit: None,
+        window_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
+        evidence: None,
+        verdict: blind(subject, NoReading::NotSampled(None)),
+        proof: None,
+    }
+}
+
+fn blind(subject: &str, why: NoReading) -> Verdict {
+    Verdict::Blind {
+        subject: subject.to_owned(),
+        why,
+    }
+}
+
+const fn verdict(breach: bool) -> Verdict {
+    if breach {
+        Verdict::Breach
+    } else {
+        Verdict::Clear
+    }
+}
+
+/// Judges one test.
+fn hear(test: &Test, wire: Wire, finding: &mut Finding, burden: Option<Burden>, bench: &Bench<'_>) {
+    let before = finding.proof.take();
+    finding.value = None;
+    finding.limit = None;
+    finding.evidence = None;
+    finding.verdict = match (test, wire) {
+        (Test::Compare { op, limit, .. }, Wire::Signal { line, hold }) => {
+            let line = &bench.ledger.lines()[line];
+            let limit = match *limit {
+                Limit::Fixed(limit) => Some(limit),
+                Limit::Baseline(factor) => bench
+                    .baselines
+                    .get(&line.signal)
+                    .map(|baseline| factor * baseline)
+                    .filter(|limit| limit.is_finite()),
+            };
+            finding.limit = limit;
+            match (&line.said, limit) {
+                (Some(Ok(reading)), Some(limit)) => {
+                    finding.value = Some(reading.value);
+                    finding.evidence = Some(reading.evidence);
+                    match compare(reading.value, *op, limit) {
+                        Ok(breach) => {
+                            if let (true, Some(burden), Some(hold)) = (breach, burden, hold) {
+                                let proof = prove(hold, *op, limit, burden, before, bench);
+                                finding.proof = Some(proof);
+                            }
+                            verdict(breach)
+                        }
+                        Err(why) => blind(&line.signal, why),
+                    }
+                }
+                (Some(Ok(reading)), None) => {
+                    finding.value = Some(reading.value);
+                    finding.evidence = Some(reading.evidence);
+                    blind(&line.signal, NoReading::NoBaseline)
+                }
+                (Some(Err(why)), _) => blind(&line.signal, why.clone()),
+                (None, _) => blind(&line.signal, NoReading::NotSampled(None)),
+            }
+        }
+        (Test::Source { up, .. }, Wire::Source(source)) => {
+            let state = &bench.sources[source];
+            match bench.ledger.streak(source).is_up(state, bench.now) {
+                Ok(is_up) => verdict(is_up == *up),
+                Err(why) => blind(&state.name, why),
+            }
+        }
+        _ => blind(&finding.subject, NoReading::NotSampled(None)),
+    };
+}
+
+/// Whether the comparison is true; an error when the histogram cannot tell.
+fn compare(value: Value, op: Op, limit: f64) -> Result<bool, NoReading> {
+    match value {
+        #[expect(clippy::float_cmp, reason = "`==` is what the policy asks for")]
+        Value::Exactly(x) => Ok(match op {
+            Op::Greater => x > limit,
+            Op::GreaterOrEqual => x >= limit,
+            Op::Less => x < limit,
+            Op::LessOrEqual => x <= limit,
+            Op::Equal => x == limit,
+            Op::NotEqual => x != limit,
+        }),
+        Value::AboveTop(top) if limit <= top => Ok(matches!(
+            op,
+            Op::Greater | Op::GreaterOrEqual | Op::NotEqual
+        )),
+        Value::AboveTop(top) => Err(NoReading::AboveTop(top)),
+    }
+}
+
+/// Proves a breach on the counts of the whole hold. The bound of the tick
+/// before is taken again while the counts are the same.
+fn prove(
+    hold: usize,
+    op: Op,
+    limit: f64,
+    burden: Burden,
+    before: Option<Proof>,
+    bench: &Bench<'_>,
+) -> Proof {
+    let line = &bench.ledger.lines()[hold];
+    let page = &bench.sources[line.source].page;
+    let Some(tally) = line.tally(limit, op == Op::GreaterOrEqual, page) else {
+        return Proof {
+            hits: 0.0,
+            events: 0.0,
+            bound: 0.0,
+            above: limit,
+            min_events: burden.min_events,
+            proven: false,
+        };
+    };
+    let (hits, events) = (tally.hits, tally.events);
+    let sane = events > 0.0 && hits <= events;
+    #[expect(clippy::float_cmp, reason = "the very same counts")]
+    let same = |p: &Proof| p.hits == hits && p.events == events;
+    let bound = match before.filter(same) {
+        Some(proof) => proof.bound,
+        None if !sane => 0.0,
+        None if burden.confidence > 0.0 => lower_bound(hits, events, burden.confidence),
+        None => hits / events,
+    };
+    Proof {
+        hits,
+        events,
+        bound,
+        above: tally.above,
+        min_events: burden.min_events,
+        proven: sane
+            && events >= burden.min_events as f64
+            && (burden.confidence <= 0.0 || bound > tally.above),
+    }
+}
+
+/// Kleene's three values: a side that is blind decides nothing, and what the
+/// other sides decide without it stands.
+fn combine(expr: &Expr, findings: &[Finding], next: &mut usize) -> Said {
+    match expr {
+        Expr::Test(_) => {
+            let i = *next;
+            *next += 1;
+            match findings.get(i).map(|f| (&f.verdict, &f.proof)) {
+                Some((Verdict::Breach, proof)) => Said::Breach {
+                    proven: proof.is_none_or(|p| p.proven),
+                },
+                Some((Verdict::Clear, _)) | None => Said::Clear,
+                Some((Verdict::Blind { .. }, _)) => Said::Blind(i),
+            }
+        }
+        Expr::All(parts) => {
+            let mut all = Said::Breach { proven: true };
+            for part in parts {
+                // Every part is visited: each has its place among the findings.
+                all = match (all, combine(part, findings, next)) {
+                    (Said::Clear, _) | (_, Said::Clear) => Said::Clear,
+                    (Said::Blind(i), _) | (_, Said::Blind(i)) => Said::Blind(i),
+                    (Said::Breach { proven: a }, Said::Breach { proven: b }) => {
+                        Said::Breach { proven: a && b }
+                    }
+                };
+            }
+            all
+        }
+        Expr::Any(parts) => {
+            let mut any = Said::Clear;
+            for part in parts {
+                any = match (any, combine(part, findings, next)) {
+                    (Said::Breach { proven: a }, Said::Breach { proven: b }) => {
+                        Said::Breach { proven: a || b }
+                    }
+                    (breach @ Said::Breach { .. }, _) | (_, breach @ Said::Breach { .. }) => breach,
+                    (Said::Blind(i), _) | (_, Said::Blind(i)) => Said::Blind(i),
+                    (Said::Clear, Said::Clear) => Said::Clear,
+                };
+            }
+            any
+        }
+    }
+}
