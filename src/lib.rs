@@ -6,4 +6,5 @@ pub mod judge;
 pub mod model;
 pub mod policy;
 pub mod sense;
+pub mod tell;
 pub mod view;

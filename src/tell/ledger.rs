@@ -1,0 +1,505 @@
+//! The outbox's file: what was accepted, and what became of it.
+//!
+//! `outbox.jsonl` in the state directory, one JSON object a line, only ever
+//! appended to. Accepting is durable before it is acknowledged. That something
+//! was delivered is written but not synced: after a power cut it may be
+//! delivered once more, which is what *at least once* means. A new file in
+//! place of the old, renamed over it, drops what is settled and heals what a
+//! failed write left behind: a sync that failed is never tried again as if
+//! nothing had been lost.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::guard::Notice;
+
+/// The file's name.
+const NAME: &str = "outbox.jsonl";
+
+/// The format's version.
+const VERSION: u32 = 1;
+
+/// Pairs of notice and notifier that are remembered, so that none is accepted
+/// twice.
+const REMEMBERED: usize = 4096;
+
+/// A file is rewritten when it is longer than this and than twice what it was
+/// after the last time, in bytes.
+const LONG: u64 = 256 * 1024;
+
+/// What became of a notice for one notifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Fate {
+    /// It was handed over.
+    Delivered,
+    /// It failed for a whole day, or its notifier is no more.
+    GivenUp,
+    /// There was no room for it.
+    Dropped,
+}
+
+/// One line.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Outbox {
+        version: u32,
+    },
+    Remembered {
+        pairs: Vec<(String, String)>,
+    },
+    Accepted {
+        notice: Arc<Notice>,
+        to: BTreeSet<String>,
+    },
+    Settled {
+        id: String,
+        to: String,
+        fate: Fate,
+    },
+}
+
+/// Why the outbox cannot be opened, or cannot promise.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// The file cannot be read or written at the start.
+    #[error("cannot open the outbox {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A newer agent wrote the file.
+    #[error(
+        "the outbox {path} has format {found}, this agent knows {VERSION}: start the newer agent, or move the file away and lose what is in it"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+    },
+    /// A notice could not be made durable. It is queued and will be delivered
+    /// all the same, unless the agent ends before that.
+    #[error("the outbox {path} cannot be written: {source}; the notice is queued in memory only")]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The file and what is in it.
+pub(super) struct Ledger {
+    path: PathBuf,
+    /// `None` after a failure, until a new file is in place.
+    file: Option<File>,
+    bytes: u64,
+    bytes_when_new: u64,
+    record: Record,
+}
+
+/// What the lines say.
+#[derive(Default)]
+struct Record {
+    /// What waits, oldest first, by when it was accepted.
+    waiting: BTreeMap<u64, (Arc<Notice>, BTreeSet<String>)>,
+    /// Where a notice is in `waiting`.
+    places: BTreeMap<String, u64>,
+    last: u64,
+    known: BTreeSet<(String, String)>,
+    known_in_order: VecDeque<(String, String)>,
+}
+
+impl Ledger {
+    /// Opens the file in this directory, or makes it. Returns also how many
+    /// lines could not be read; the file with them is then kept beside it as
+    /// `outbox.jsonl.damaged`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or written, or is of a newer format.
+    pub(super) fn open(directory: &Path) -> Result<(Self, u64), OutboxError> {
+        let path = directory.join(NAME);
+        let failed = |source| OutboxError::Open {
+            path: path.clone(),
+            source,
+        };
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(failed)?,
+        };
+        let mut record = Record::default();
+        let mut damaged = 0;
+        // What follows the last newline was being written when the agent
+        // ended: it was never acknowledged.
+        let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
+        for line in bytes[..whole]
+            .split(|b| *b == b'\n')
+            .filter(|l| !l.is_empty())
+        {
+            match serde_json::from_slice(line) {
+                Ok(Line::Outbox { version }) if version > VERSION => {
+                    return Err(OutboxError::Newer {
+                        path,
+                        found: version,
+                    });
+                }
+                Ok(line) => record.read(line),
+                Err(_) => damaged += 1,
+            }
+        }
+        if damaged > 0 {
+            std::fs::copy(&path, path.with_extension("jsonl.damaged")).map_err(failed)?;
+        }
+        let mut ledger = Self {
+            path: path.clone(),
+            file: None,
+            bytes: 0,
+            bytes_when_new: 0,
+            record,
+        };
+        ledger.renew().map_err(failed)?;
+        Ok((ledger, damaged))
+    }
+
+    /// What waits, oldest first, and for whom.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&Arc<Notice>, &BTreeSet<String>)> {
+        self.record.waiting.values().map(|(n, to)| (n, to))
+    }
+
+    /// Takes a notice in for these notifiers, but for those it was taken in for
+    /// before. Returns those it is new to; they are to be served even when it
+    /// could not be made durable, which is the second answer.
+    pub(super) fn accept(
+        &mut self,
+        notice: &Arc<Notice>,
+        to: impl IntoIterator<Item = String>,
+    ) -> (BTreeSet<String>, Result<(), OutboxError>) {
+        let to: BTreeSet<String> = to
+            .into_iter()
+            .filter(|to| !self.record.knows(&notice.id, to))
+            .collect();
+        if to.is_empty() {
+            return (to, Ok(()));
+        }
+        let line = Line::Accepted {
+            notice: Arc::clone(notice),
+            to: to.clone(),
+        };
+        let written = self.append(&line, true);
+        self.record.read(line);
+        let durable = written.map_err(|source| OutboxError::NotDurable {
+            path: self.path.clone(),
+            source,
+        });
+        (to, durable)
+    }
+
+    /// Writes down what became of a notice for a notifier. What cannot be
+    /// written costs a second delivery after a restart, no more.
+    pub(super) fn settle(&mut self, id: &str, to: &str, fate: Fate) -> io::Result<()> {
+        let line = Line::Settled {
+            id: id.into(),
+            to: to.into(),
+            fate,
+        };
+        let written = self.append(&line, false);
+        self.record.read(line);
+        written
+    }
+
+    fn append(&mut self, line: &Line, durable: bool) -> io::Result<()> {
+        if self.file.is_none() || self.bytes > LONG.max(2 * self.bytes_when_new) {
+            self.renew()?;
+        }
+        let Some(file) = &mut self.file else {
+            return Err(io::Error::other("it is not open"));
+        };
+        let text = encode(line)?;
+        let written = file
+            .write_all(&text)
+            .and_then(|()| if durable { file.sync_data() } else { Ok(()) });
+        if written.is_err() {
+            // Whether half a line is in the file, or whether what was written
+            // before is still there, is not known any more.
+            self.file = None;
+        }
+        self.bytes += text.len() as u64;
+        written
+    }
+
+    /// Puts a new file with all that still matters in place of the old one.
+    fn renew(&mut self) -> io::Result<()> {
+        self.file = None;
+        let mut text = encode(&Line::Outbox { version: VERSION })?;
+        text.extend(encode(&Line::Remembered {
+            pairs: self.record.known_in_order.iter().cloned().collect(),
+        })?);
+        for (notice, to) in self.record.waiting.values() {
+            text.extend(encode(&Line::Accepted {
+                notice: Arc::clone(notice),
+                to: to.clone(),
+            })?);
+        }
+        let beside = self.path.with_extension("jsonl.new");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &self.path)?;
+        if let Some(directory) = self.path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        self.bytes = text.len() as u64;
+        self.bytes_when_new = self.bytes;
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+impl Record {
+    fn knows(&self, id: &str, to: &str) -> bool {
+        let waits = self
+            .places
+            .get(id)
+            .and_then(|place| self.waiting.get(place))
+            .is_some_and(|(_, waits_for)| waits_for.contains(to));
+        waits || self.known.contains(&(id.to_owned(), to.to_owned()))
+    }
+
+    fn remember(&mut self, pair: (String, String)) {
+        if self.known.insert(pair.clone()) {
+            self.known_in_order.push_back(pair);
+        }
+        while self.known_in_order.len() > REMEMBERED {
+            if let Some(oldest) = self.known_in_order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+
+    fn read(&mut self, line: Line) {
+        match line {
+            Line::Outbox { .. } => {}
+            Line::Remembered { pairs } => pairs.into_iter().for_each(|pair| self.remember(pair)),
+            Line::Accepted { notice, to } => {
+                for to in &to {
+                    self.remember((notice.id.clone(), to.clone()));
+                }
+                let place = *self.places.entry(notice.id.clone()).or_insert_with(|| {
+                    self.last += 1;
+                    self.last
+                });
+                self.waiting
+                    .entry(place)
+                    .or_insert_with(|| (notice, BTreeSet::new()))
+                    .1
+                    .extend(to);
+            }
+            Line::Settled { id, to, .. } => {
+                let Some(&place) = self.places.get(&id) else {
+                    return;
+                };
+                if let Some((_, waits_for)) = self.waiting.get_mut(&place) {
+                    waits_for.remove(&to);
+                    if waits_for.is_empty() {
+                        self.waiting.remove(&place);
+                        self.places.remove(&id);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn encode(line: &Line) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tell::fixture::Scratch;
+    use crate::tell::template::full;
+
+    fn notice(n: u32) -> Arc<Notice> {
+        let mut notice = full();
+        notice.id = format!("checkout/12/{n}");
+        Arc::new(notice)
+    }
+
+    fn accept(ledger: &mut Ledger, n: u32, to: &[&str]) -> Vec<String> {
+        let (new, durable) = ledger.accept(&notice(n), to.iter().map(|&t| t.to_owned()));
+        durable.unwrap();
+        new.into_iter().collect()
+    }
+
+    fn waiting(ledger: &Ledger) -> Vec<String> {
+        ledger
+            .waiting()
+            .flat_map(|(n, to)| to.iter().map(|to| format!("{} {to}", n.id)))
+            .collect()
+    }
+
+    #[test]
+    fn what_was_accepted_and_not_settled_is_there_again() {
+        let scratch = Scratch::new();
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        accept(&mut ledger, 1, &["slack", "pager"]);
+        accept(&mut ledger, 2, &["slack"]);
+        ledger
+            .settle("checkout/12/1", "slack", Fate::Delivered)
+            .unwrap();
+        drop(ledger);
+        let (ledger, damaged) = Ledger::open(scratch.path()).unwrap();
+        assert_eq!(damaged, 0);
+        assert_eq!(
+            waiting(&ledger),
+            ["checkout/12/1 pager", "checkout/12/2 slack"]
+        );
+        assert_eq!(ledger.waiting().next().unwrap().0, &notice(1));
+    }
+
+    #[test]
+    fn nothing_is_accepted_twice_for_the_same_notifier_even_after_it_was_settled() {
+        let scratch = Scratch::new();
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        assert_eq!(accept(&mut ledger, 1, &["slack"]), ["slack"]);
+        ledger
+            .settle("checkout/12/1", "slack", Fate::Delivered)
+            .unwrap();
+        assert!(accept(&mut ledger, 1, &["slack"]).is_empty());
+        drop(ledger);
+        for _ in 0..2 {
+            let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+            assert!(accept(&mut ledger, 1, &["slack"]).is_empty());
+        }
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        assert_eq!(accept(&mut ledger, 1, &["slack", "pager"]), ["pager"]);
+    }
+
+    /// Lengths at which a write can be cut, the last ones all: what was acknowledged before
+    /// is there, and nothing is half there.
+    #[test]
+    fn a_file_cut_anywhere_has_every_whole_line() {
+        let scratch = Scratch::new();
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        accept(&mut ledger, 1, &["slack"]);
+        let kept = ledger.bytes;
+        accept(&mut ledger, 2, &["slack"]);
+        drop(ledger);
+        let path = scratch.path().join(NAME);
+        let bytes = std::fs::read(&path).unwrap();
+        let kept = usize::try_from(kept).unwrap();
+        let cuts = (kept..bytes.len()).step_by(13);
+        for end in cuts.chain(bytes.len() - 2..=bytes.len()) {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            let (ledger, damaged) = Ledger::open(scratch.path()).unwrap();
+            assert_eq!(damaged, 0);
+            let expected = 1 + usize::from(end == bytes.len());
+            assert_eq!(waiting(&ledger).len(), expected, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_costs_itself_only_and_is_kept_aside() {
+        let scratch = Scratch::new();
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        accept(&mut ledger, 1, &["slack"]);
+        let place = usize::try_from(ledger.bytes).unwrap();
+        accept(&mut ledger, 2, &["slack"]);
+        accept(&mut ledger, 3, &["slack"]);
+        drop(ledger);
+        let path = scratch.path().join(NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[place] = 0xff;
+        std::fs::write(&path, &bytes).unwrap();
+        let (ledger, damaged) = Ledger::open(scratch.path()).unwrap();
+        assert_eq!(damaged, 1);
+        assert_eq!(
+            waiting(&ledger),
+            ["checkout/12/1 slack", "checkout/12/3 slack"]
+        );
+        let aside = std::fs::read(scratch.path().join("outbox.jsonl.damaged")).unwrap();
+        assert_eq!(aside, bytes);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_agent_is_left_alone() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join(NAME);
+        std::fs::write(&path, "{\"outbox\":{\"version\":2}}\n").unwrap();
+        assert!(matches!(
+            Ledger::open(scratch.path()),
+            Err(OutboxError::Newer { found: 2, .. })
+        ));
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn after_a_failed_write_a_whole_new_file_takes_its_place() {
+        let scratch = Scratch::new();
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        accept(&mut ledger, 1, &["slack"]);
+        ledger.file = Some(File::options().write(true).open("/dev/full").unwrap());
+        let (new, durable) = ledger.accept(&notice(2), ["slack".to_owned()]);
+        assert_eq!(new.len(), 1, "it is to be delivered all the same");
+        assert!(matches!(durable, Err(OutboxError::NotDurable { .. })));
+        accept(&mut ledger, 3, &["slack"]);
+        drop(ledger);
+        let (ledger, damaged) = Ledger::open(scratch.path()).unwrap();
+        assert_eq!((waiting(&ledger).len(), damaged), (3, 0));
+    }
+
+    #[test]
+    fn the_file_and_what_is_remembered_stay_bounded() {
+        let scratch = Scratch::new();
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        let mut longest = 0;
+        for n in 0..6000 {
+            let line = Line::Accepted {
+                notice: notice(n),
+                to: BTreeSet::from(["slack".to_owned()]),
+            };
+            // Not synced, for the sake of the disk under the test.
+            ledger.append(&line, false).unwrap();
+            ledger.record.read(line);
+            ledger
+                .settle(&notice(n).id, "slack", Fate::Delivered)
+                .unwrap();
+            longest = longest.max(ledger.bytes);
+        }
+        assert!(longest < 600 * 1024, "{longest}");
+        assert_eq!(ledger.record.known.len(), REMEMBERED);
+        assert_eq!(ledger.record.known_in_order.len(), REMEMBERED);
+        assert!(ledger.record.waiting.is_empty() && ledger.record.places.is_empty());
+    }
+
+    #[test]
+    fn only_the_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let scratch = Scratch::new();
+        drop(Ledger::open(scratch.path()).unwrap());
+        let mode = std::fs::metadata(scratch.path().join(NAME))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

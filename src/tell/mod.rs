@@ -1,0 +1,32 @@
+//! Reaching people: a durable outbox, and one file per notifier.
+//!
+//! A decision never waits for a person to be reached. [`Outbox::submit`] writes
+//! a notice down and returns; [`Outbox::deliver`] carries it out, each notifier
+//! on its own, so that a dead one delays no other. Delivery is at least once:
+//! what was accepted is tried until it is delivered, or given up after a day
+//! and said so. Deadlines, retries and bounds are in [`Pace`].
+//!
+//! What is refused here: following redirects (a notice goes where the
+//! configuration says), proxies from the environment, shells, and secrets in
+//! any log or error.
+
+mod backoff;
+mod channel;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod hostile;
+mod http;
+mod ledger;
+mod message;
+mod outbox;
+mod run;
+mod secret;
+mod slack;
+mod template;
+mod webhook;
+
+pub use backoff::Pace;
+pub use outbox::{Accepted, Clock, Counts, Outbox, OutboxError};
+pub use secret::{SecretError, check_secret};
+pub use template::check_template;
