@@ -214,6 +214,20 @@ async fn a_step_that_hangs_is_ended_at_its_time() {
 }
 
 #[tokio::test]
+async fn what_was_cancelled_before_it_began_does_not_begin() {
+    let dir = TempDir::new().expect("can make a directory");
+    let touched = dir.path().join("touched");
+    let link = dir.path().join("current");
+    let table = [order("late", &["touch", str(&touched)]), swap(&link, "/")];
+    for order in table {
+        let (to, _) = mpsc::channel(1);
+        let ended = act(&order, to, std::future::ready(())).await;
+        assert_eq!(ended.end.how, HowEnded::Cancelled);
+    }
+    assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[tokio::test]
 async fn nothing_is_left_of_a_step_that_is_ended() {
     let table = [
         ("hangs", "echo ready; sleep 1000"),

@@ -65,7 +65,6 @@ pub(super) fn adopt_orphans() {
 /// the agent's session, or are in the agent's group, and a leader cannot leave
 /// its session. An orphan that looks the same (a job of a shell with job
 /// control) stays a zombie until the agent ends.
-#[expect(clippy::must_use_candidate, reason = "the count is for the curious")]
 pub fn reap_orphans() -> usize {
     let own = Own::ask();
     table()
@@ -109,8 +108,8 @@ impl Own {
 #[derive(Debug)]
 pub(super) struct Family {
     own: Own,
-    /// The program that the step runs; also the number of its group. 0 if it
-    /// had ended and was awaited before it could be asked.
+    /// The program that the step runs; also the number of its group. 0, which
+    /// is nobody's, if it was awaited before.
     main: i32,
     mark: Vec<u8>,
     /// Number and start of all that were ever seen to belong.
@@ -136,7 +135,7 @@ impl Family {
     /// are likely the program's way of cleaning up.
     pub(super) async fn end(&mut self, child: &mut Child, grace: Duration) {
         let asked = self.look();
-        self.signal(&asked, Signal::TERM);
+        self.signal(child, &asked, Signal::TERM);
         if timeout(grace, self.gone(child, None)).await.is_ok() {
             return;
         }
@@ -160,7 +159,7 @@ impl Family {
                 return;
             }
             if let Some(signal) = signal {
-                self.signal(&left, signal);
+                self.signal(child, &left, signal);
             }
             sleep(LOOKS[looks]).await;
             looks = (looks + 1).min(LOOKS.len() - 1);
@@ -203,11 +202,15 @@ impl Family {
         found
     }
 
-    /// Sends `signal` to `members`: to the whole group at once if one is in it,
-    /// so that nobody can slip away by forking, and to the others one by one.
-    fn signal(&self, members: &[Process], signal: Signal) {
-        let in_group = |p: &&Process| p.group == self.main;
-        if members.iter().any(|p| in_group(&p))
+    /// Sends `signal` to the whole group at once, so that nobody can slip away
+    /// by forking, and to the members outside it one by one.
+    ///
+    /// The group's number is ours for as long as the program is not awaited or
+    /// one of its members is seen; only then is it used. The first holds even
+    /// where `/proc` hides the processes of other users.
+    fn signal(&self, child: &Child, members: &[Process], signal: Signal) {
+        let in_group = |p: &Process| p.group == self.main;
+        if (child.id().is_some() || members.iter().any(in_group))
             && let Some(group) = Pid::from_raw(self.main)
         {
             // Fails only if the group ended meanwhile, or is not ours to signal;

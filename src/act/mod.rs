@@ -67,23 +67,30 @@ pub struct Ended {
 /// Each line that is printed goes to `lines` at once. A receiver that is slow
 /// holds the step up for a second in all; after that, lines it has no room for
 /// are left out and counted. When `cancel` completes, the step is ended as at
-/// its timeout. Dropping the future instead leaves the program running.
+/// its timeout; if it had completed before, nothing is started. Dropping the
+/// future instead leaves the program running.
 pub async fn act(
     order: &Order,
     lines: mpsc::Sender<OutputLine>,
     cancel: impl Future<Output = ()>,
 ) -> Ended {
     let began = tokio::time::Instant::now();
-    let (how, output, rest) = if order.shadow {
-        tracing::error!(step = order.id, "a step was ordered in shadow; refused");
-        (HowEnded::Refused, Output::default(), None)
-    } else {
-        match &order.action {
-            Action::Run { argv, env } => run::run(order, argv, env, lines, cancel).await,
-            Action::Symlink { link, to } => {
-                let (how, output) = symlink::step(order, link, to, cancel).await;
-                (how, output, None)
-            }
+    let mut cancel = std::pin::pin!(cancel);
+    let cancelled_before = tokio::select! {
+        biased;
+        () = &mut cancel => true,
+        () = std::future::ready(()) => false,
+    };
+    let (how, output, rest) = match &order.action {
+        _ if order.shadow => {
+            tracing::error!(step = order.id, "a step was ordered in shadow; refused");
+            (HowEnded::Refused, Output::default(), None)
+        }
+        _ if cancelled_before => (HowEnded::Cancelled, Output::default(), None),
+        Action::Run { argv, env } => run::run(order, argv, env, lines, cancel).await,
+        Action::Symlink { link, to } => {
+            let (how, output) = symlink::step(order, link, to, cancel).await;
+            (how, output, None)
         }
     };
     let took = began.elapsed();

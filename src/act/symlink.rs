@@ -22,6 +22,7 @@ use rustix::fs::{
     symlinkat, unlinkat,
 };
 use rustix::io::Errno;
+use tokio::time::sleep;
 
 use super::Order;
 use super::program::plain;
@@ -66,29 +67,45 @@ pub(super) enum SwapError {
     },
 }
 
-/// Points `link` at `to`, within the order's time. A file system that hangs
-/// longer may still do it later; the answer is then that its time ran out.
+/// Points `link` at `to`, within the order's time.
+///
+/// A swap that has begun is not taken back: when it is cancelled, what came of
+/// it is still awaited for the grace and told as it is. A file system that
+/// hangs longer may do it later, and the answer says so.
 pub(super) async fn step(
     order: &Order,
     link: &str,
     to: &str,
     cancel: impl Future<Output = ()>,
 ) -> (HowEnded, Output) {
-    let swapping = {
+    let mut swapping = {
         let (link, to, id) = (link.to_owned(), to.to_owned(), order.id.clone());
         tokio::task::spawn_blocking(move || swap(&link, &to, &id))
     };
-    let how = tokio::select! {
-        biased;
-        swapped = swapping => match swapped {
-            Ok(Ok(said)) => return (HowEnded::Succeeded, Output::said(said)),
-            Ok(Err(e)) => HowEnded::Failed(e.to_string()),
-            Err(e) => HowEnded::Failed(format!("the swap of `{link}` broke off: {e}")),
-        },
-        () = cancel => HowEnded::Cancelled,
-        () = tokio::time::sleep(order.timeout) => HowEnded::TimedOut,
+    let stop = async {
+        tokio::select! {
+            () = cancel => {
+                sleep(order.grace).await;
+                HowEnded::Cancelled
+            }
+            () = sleep(order.timeout) => HowEnded::TimedOut,
+        }
     };
-    (how, Output::default())
+    tokio::select! {
+        biased;
+        swapped = &mut swapping => match swapped {
+            Ok(Ok(said)) => (HowEnded::Succeeded, Output::said(said)),
+            Ok(Err(e)) => (HowEnded::Failed(e.to_string()), Output::default()),
+            Err(e) => (
+                HowEnded::Failed(format!("the swap of `{link}` broke off: {e}")),
+                Output::default(),
+            ),
+        },
+        how = stop => (
+            how,
+            Output::said(format!("its file system does not answer; `{link}` may be swapped later")),
+        ),
+    }
 }
 
 /// Points `link` at `to` and says what was done.

@@ -160,7 +160,8 @@ fn fault(name: &str, value: &str, in_path: bool) -> Option<Fault> {
     let in_version = |c: char| c.is_ascii_alphanumeric() || "._:+@~-/".contains(c);
     let first = value.chars().next();
     match first {
-        None => Some(Fault::Empty),
+        // What a person ordered had no trigger; nothing is made of its name.
+        None => (in_path || name != "trigger").then_some(Fault::Empty),
         _ if value.contains(char::is_control) => Some(Fault::Control),
         _ if names_version && !value.chars().all(in_version) => Some(Fault::Foreign),
         Some('/') => Some(Fault::Slash),
@@ -287,6 +288,13 @@ mod tests {
                 "{template} {value:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_person_ordered_has_no_trigger_and_can_still_say_so() {
+        let values = values(&[("trigger", "")]);
+        assert_eq!(fill("--why={trigger}", &values).as_deref(), Ok("--why="));
+        assert!(fill("/var/log/{trigger}", &values).is_err());
     }
 
     #[test]
