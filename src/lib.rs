@@ -1,6 +1,9 @@
 //! Backstop.
 
 pub mod act;
+pub mod agent;
+pub mod cli;
+pub mod control;
 pub mod guard;
 pub mod judge;
 pub mod model;

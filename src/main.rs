@@ -1,1 +1,7 @@
-fn main() {}
+//! The `backstop` program: a name for what [`backstop::cli`] does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    backstop::cli::main()
+}

@@ -1,0 +1,149 @@
+//! What the API asks of the running agent.
+//!
+//! The loop that judges owns the engine; everybody else sends it a [`Request`]
+//! and awaits the answer. A handle is cheap to clone. Facts that people bring
+//! are stepped in the order in which they arrive, between those of the
+//! sources, and are durable when the answer comes.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::guard::{Command, Event, Snapshot};
+use crate::model::Moment;
+
+/// A handle to the running agent.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    requests: mpsc::Sender<Request>,
+}
+
+/// One request. Whoever gives it up drops the answer's channel, which is no
+/// error to the agent.
+#[derive(Debug)]
+pub enum Request {
+    /// The whole state, as it stands between two facts.
+    Snapshot(oneshot::Sender<Arc<Snapshot>>),
+    /// Steps a fact and answers with what was ordered because of it, once both
+    /// are durable.
+    Step {
+        /// The fact.
+        event: Box<Event>,
+        /// Where the orders go.
+        answer: oneshot::Sender<Stepped>,
+    },
+    /// Reads the policies again.
+    Reload(oneshot::Sender<Reloaded>),
+    /// What the agent knows of itself.
+    Diagnosis(oneshot::Sender<Diagnosis>),
+}
+
+/// What came of stepping a fact.
+#[derive(Clone, Debug)]
+pub struct Stepped {
+    /// When the fact reached the agent, on its clock.
+    pub at: Moment,
+    /// What was ordered because of it.
+    pub commands: Vec<Command>,
+    /// Why fact and orders may be forgotten by a crash, if they may.
+    pub not_durable: Option<String>,
+}
+
+/// What came of reading the policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Whether every file was taken.
+    pub successful: bool,
+    /// Services whose policy is new or changed.
+    pub revised: Vec<String>,
+    /// Services that are guarded no more.
+    pub removed: Vec<String>,
+    /// What is wrong, rendered for people, one text per file. The policies of
+    /// these files that ran before run on.
+    pub refused: Vec<String>,
+    /// Steps that could not be done as things are, in words.
+    pub preflight: Vec<String>,
+}
+
+/// What the agent knows of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// This program's version.
+    pub version: String,
+    /// The moment now, on the agent's clock.
+    pub now: Moment,
+    /// How far the wall clock is ahead of it, in milliseconds.
+    pub wall_ahead_ms: i64,
+    /// When the agent started, on its clock.
+    pub started: Moment,
+    /// The last reading of the policies.
+    pub reloaded: Reloaded,
+    /// When that was.
+    pub reloaded_at: Moment,
+    /// Why the journal keeps nothing, if it does not.
+    pub journal_broken: Option<String>,
+}
+
+/// The agent has ended, or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the agent is stopping")]
+pub struct Gone;
+
+impl Agent {
+    /// Requests that may wait before whoever asks has to.
+    const WAITING: usize = 64;
+
+    /// A handle, and where the agent finds what is asked through it.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<Request>) {
+        let (requests, waiting) = mpsc::channel(Self::WAITING);
+        (Self { requests }, waiting)
+    }
+
+    /// The whole state.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Gone> {
+        self.ask(Request::Snapshot).await
+    }
+
+    /// Steps a fact that a person brings.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`]: then it may have been taken or not.
+    pub async fn step(&self, event: Event) -> Result<Stepped, Gone> {
+        let event = Box::new(event);
+        self.ask(|answer| Request::Step { event, answer }).await
+    }
+
+    /// Reads the policies again, and answers when what changed is in force.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub async fn reload(&self) -> Result<Reloaded, Gone> {
+        self.ask(Request::Reload).await
+    }
+
+    /// What the agent knows of itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub async fn diagnosis(&self) -> Result<Diagnosis, Gone> {
+        self.ask(Request::Diagnosis).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .send(request(answer))
+            .await
+            .map_err(|_| Gone)?;
+        answered.await.map_err(|_| Gone)
+    }
+}
