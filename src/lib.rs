@@ -5,6 +5,7 @@ pub mod agent;
 pub mod cli;
 pub mod control;
 pub mod guard;
+pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod policy;
