@@ -33,6 +33,9 @@ mod trigger;
 mod watched;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
