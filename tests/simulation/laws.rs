@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstop::guard::{Command, Engine, Event, NoticeKind, Outcome, RunRecord, Service, What};
-use backstop::model::{Mode, Moment, Otherwise, Response};
+use backstop::model::{Mode, Moment, Otherwise, Response, Unit};
 
 use crate::policies::SERVICE;
 
@@ -28,7 +28,10 @@ pub struct Laws {
 
 impl Laws {
     /// What the world is about to tell the engine.
-    pub fn hear(&mut self, at: Moment, event: &Event) {
+    pub fn hear(&mut self, at: Moment, guarded: bool, event: &Event) {
+        if !guarded {
+            return;
+        }
         match event {
             Event::Released { version, .. } => {
                 if !self.seen.contains(version) {
@@ -71,6 +74,9 @@ impl Laws {
         let now = state.now;
         assert!(before.is_none_or(|b| b <= now), "time went back");
         let Some(service) = state.services.get(SERVICE) else {
+            if let Some(retired) = state.retired.get(SERVICE) {
+                self.law_7_outcomes(&retired.runs, commands);
+            }
             return;
         };
         self.law_2_one_open_run(service);
@@ -78,7 +84,7 @@ impl Laws {
             if record.ticket > self.last_ticket {
                 self.last_ticket = record.ticket;
                 if !record.shadow {
-                    self.started_run(service, record, commands);
+                    self.started_run(now, service, record, commands);
                 }
             }
         }
@@ -107,6 +113,7 @@ impl Laws {
                     && let Some(cause) = &note.cause
                     && let Some(evidence) = &cause.evidence
                     && cause.since.is_some()
+                    && cause.unit != Unit::Plain
                 {
                     let covers = evidence.covers.as_millis() * 5;
                     let full = covers >= u128::from(cause.window_ms) * 4;
@@ -114,7 +121,8 @@ impl Laws {
                 }
             }
         }
-        self.law_7_outcomes(service, commands);
+        self.law_7_outcomes(&service.runs, commands);
+        self.left_behind(service);
         let deadline = engine.deadline();
         assert!(
             deadline.is_none_or(|d| d > now),
@@ -146,7 +154,13 @@ impl Laws {
         );
     }
 
-    fn started_run(&mut self, service: &Service, record: &RunRecord, commands: &[Command]) {
+    fn started_run(
+        &mut self,
+        now: Moment,
+        service: &Service,
+        record: &RunRecord,
+        commands: &[Command],
+    ) {
         self.runs += 1;
         let at = record.started;
         let incident = service
@@ -163,7 +177,7 @@ impl Laws {
         let next = incident.runs.iter().filter(|r| !r.shadow).count() > 1;
         let by_person = record.ordered_by.is_some();
         assert!(
-            self.frozen_until.is_none_or(|until| until <= at) && !self.distrusted,
+            self.frozen_until.is_none_or(|until| until <= now) && !self.distrusted,
             "law 1: acted while frozen"
         );
 
@@ -235,8 +249,8 @@ impl Laws {
         }
     }
 
-    fn law_7_outcomes(&mut self, service: &Service, commands: &[Command]) {
-        for record in service.runs.iter().filter(|r| !r.shadow) {
+    fn law_7_outcomes(&mut self, runs: &[RunRecord], commands: &[Command]) {
+        for record in runs.iter().filter(|r| !r.shadow) {
             let Some(outcome) = record.outcome else {
                 continue;
             };
@@ -258,7 +272,7 @@ impl Laws {
                             if matches!(n.kind, NoticeKind::Failed | NoticeKind::NotCured)
                                 && !n.notify.is_empty())
                     });
-                    assert!(reached, "law 7: {outcome:?} reached nobody");
+                    assert!(reached, "law 7: {outcome:?} reached nobody: {commands:#?}");
                 }
                 other => panic!("law 7: a run ended as {other:?}"),
             }
@@ -267,7 +281,10 @@ impl Laws {
                 self.bad.extend(record.from.clone());
             }
         }
-        // A run that is being verified has left its release already.
+    }
+
+    /// A run that is being verified has left its release already.
+    fn left_behind(&mut self, service: &Service) {
         if let backstop::guard::Phase::Verifying(v) = &service.phase
             && v.target.is_some()
             && let Some(record) = service.runs.iter().find(|r| r.ticket == v.ticket)

@@ -73,7 +73,6 @@ impl Simulation {
     /// orders.
     fn step(&mut self, event: Event) {
         let minor = matches!(event, Event::Sampled { .. } | Event::Ticked { .. });
-        self.laws.hear(self.at.max(self.engine.state().now), &event);
         // A clock that goes back must not matter.
         let at = if self.world.chaos && self.rng.one_in(50) {
             Moment::from_millis(self.rng.below(self.at.as_millis() + 1))
@@ -81,6 +80,8 @@ impl Simulation {
             self.at
         };
         let before = self.engine.state().now;
+        let guarded = self.engine.state().services.contains_key(SERVICE);
+        self.laws.hear(at.max(before), guarded, &event);
         self.journal.push((at, event.clone()));
         let commands = self.engine.step(at, event.clone());
         if let Some(twin) = &mut self.twin {
@@ -95,7 +96,10 @@ impl Simulation {
         for command in commands {
             match command {
                 Command::Run(order) => {
-                    assert!(self.world.working.is_none(), "two programs at once");
+                    assert!(
+                        self.world.working.is_none(),
+                        "two programs at once: {order:#?}"
+                    );
                     self.world.work(order, &mut self.rng);
                     self.start();
                 }

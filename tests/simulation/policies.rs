@@ -119,7 +119,7 @@ value = "queue_length"
     let _ = writeln!(
         text,
         "verify = {{ {require}within = \"{}\", otherwise = \"{}\", watch = \"{}\" }}",
-        rng.pick(&["1m", "5m"]),
+        rng.pick(&["3m", "5m"]),
         if releases {
             *rng.pick(&["escalate", "next"])
         } else {
