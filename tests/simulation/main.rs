@@ -21,8 +21,8 @@ use rng::Rng;
 use world::World;
 
 /// Ticks of trouble, and of quiet after it.
-const CHAOS: u64 = 400;
-const QUIET: u64 = 700;
+const CHAOS: u64 = 240;
+const QUIET: u64 = 500;
 
 struct Simulation {
     rng: Rng,
@@ -269,7 +269,7 @@ fn simulate(seed: u64) -> (u64, u64) {
     if seed.is_multiple_of(8) {
         simulation.replay();
     }
-    if seed.is_multiple_of(4) {
+    if seed.is_multiple_of(16) {
         settle(&mut simulation);
     }
     (simulation.laws.runs, simulation.laws.cured)
