@@ -134,7 +134,6 @@ impl Line {
     pub(super) fn clear(&mut self) {
         self.gathered = self.shape.nothing();
         self.falls.clear();
-        self.said = None;
     }
 
     /// Whether `>` and `>=` on this signal need proof.
@@ -150,6 +149,7 @@ impl Line {
         self.evict(at);
         let counts_from = |since: Moment| from.is_none_or(|from| since >= from);
         match (&mut self.gathered, taken) {
+            (_, Taken::Nothing) => {}
             (Gathered::Latencies(latencies), Taken::Latency { took, before }) => {
                 let before = before.filter(|b| counts_from(*b) && at.since(*b) <= self.span);
                 latencies.push(at, took, before.map_or(Duration::ZERO, |b| at.since(b)));
@@ -204,9 +204,9 @@ impl Line {
                 self.falls
                     .extend(buckets.fell.iter().map(|s| (at, Arc::clone(s))));
             }
-            // Nothing, or what a source of another type would bring: a page for
-            // a latency, a latency for a selector.
-            (_, Taken::Nothing | Taken::Page | Taken::Latency { .. }) => {}
+            // A page for a latency, or a latency for a selector: a source of
+            // another type than the policy's. Not evidence.
+            (_, Taken::Page | Taken::Latency { .. }) => {}
         }
     }
 

@@ -5,7 +5,16 @@
 //! nothing and asks nobody for the time; moments become times of day through
 //! the distance to the wall clock that the state itself carries.
 
+pub mod incidents;
+pub mod note;
 mod notice;
+pub mod report;
+pub mod status;
+mod status_text;
+mod table;
 pub mod value;
 
 pub use notice::NoticeView;
+pub use report::{RanStep, Report};
+pub use status::{AgentStatus, Status};
+pub use table::{NARROW, Style};

@@ -127,7 +127,7 @@ impl NoticeView {
             target: some(notice.target.as_deref().map(name)),
             reason: sentence(&notice.reason),
             next: sentence(&notice.next),
-            stop: sentence(&notice.stop),
+            stop: command(&sentence(&notice.stop)),
             policy: some(cause.map(|c| name(&c.policy))),
         };
         view.title = view.titled(notice.kind, notice.mode);
@@ -169,6 +169,7 @@ impl NoticeView {
             },
             NoticeKind::Asked if shadow => format!("would ask whether to roll back{to}"),
             NoticeKind::Asked => format!("roll back{to}? An answer is needed"),
+            NoticeKind::Decided if shadow => format!("would roll back{from}{to}"),
             NoticeKind::Decided => "it is decided".into(),
             NoticeKind::Held => "the rollback is held".into(),
             NoticeKind::RollingBack if shadow => format!("would roll back{from}{to}"),
@@ -204,6 +205,9 @@ impl NoticeView {
             lines.extend(self.proven());
             lines.extend(self.duration());
             lines.extend(self.row());
+        } else if matches!(kind, NoticeKind::Blind | NoticeKind::SeesAgain) {
+            // Nothing was caused yet: the row that guards nothing meanwhile.
+            lines.extend(self.row());
         } else {
             lines.extend(self.cause());
         }
@@ -213,7 +217,7 @@ impl NoticeView {
         if !self.stop.is_empty() {
             lines.push(format!("{}: {}", part(kind), self.stop));
         }
-        if mode == Mode::Shadow {
+        if mode == Mode::Shadow && !self.next.contains("shadow") {
             lines.push("This is shadow mode: nothing was run, and nothing will be.".into());
         }
         lines.join("\n")
@@ -325,19 +329,20 @@ pub(crate) const fn mode(mode: Mode) -> &'static str {
 const fn part(kind: NoticeKind) -> &'static str {
     match kind {
         NoticeKind::Asked => "To answer",
+        NoticeKind::RollingBack | NoticeKind::StepDone => "To stop it",
+        NoticeKind::Frozen => "To lift it",
         NoticeKind::Opened
         | NoticeKind::Decided
         | NoticeKind::Held
-        | NoticeKind::RollingBack
-        | NoticeKind::StepDone
-        | NoticeKind::Update => "To stop it",
-        NoticeKind::NotCured | NoticeKind::Failed | NoticeKind::Escalated => "To take it",
-        NoticeKind::Frozen => "To lift it",
-        NoticeKind::Cured
+        | NoticeKind::Update
+        | NoticeKind::NotCured
+        | NoticeKind::Failed
+        | NoticeKind::Escalated
+        | NoticeKind::Cured
         | NoticeKind::Blind
         | NoticeKind::SeesAgain
         | NoticeKind::FreezeEnding
-        | NoticeKind::Closed => "You can",
+        | NoticeKind::Closed => "Your part",
     }
 }
 
@@ -372,6 +377,16 @@ fn stopped(sentence: &str) -> String {
         sentence.to_owned()
     } else {
         format!("{sentence}.")
+    }
+}
+
+/// The engine sets a command line off by two spaces from what it does:
+/// `backstop ack 12 (says that you look after it)`.
+fn command(stop: &str) -> String {
+    let stop = stop.replace("  or  ", " or ");
+    match stop.split_once("  ") {
+        Some((line, what)) => format!("{line} ({})", what.trim()),
+        None => stop,
     }
 }
 
@@ -417,13 +432,15 @@ mod tests {
     fn notice(kind: NoticeKind) -> Notice {
         let (reason, next, stop) = sentences(kind);
         let about_a_trigger = !matches!(kind, NoticeKind::Frozen | NoticeKind::FreezeEnding);
-        let measured = !matches!(
-            kind,
-            NoticeKind::Blind
-                | NoticeKind::SeesAgain
-                | NoticeKind::Frozen
-                | NoticeKind::FreezeEnding
-        );
+        let blind = matches!(kind, NoticeKind::Blind | NoticeKind::SeesAgain);
+        let measured = about_a_trigger && !blind;
+        let unread = Cause {
+            value: None,
+            evidence: None,
+            proof: None,
+            since: None,
+            ..cause()
+        };
         Notice {
             id: "checkout/12/7".into(),
             at: Moment::from_millis(600_000),
@@ -435,7 +452,11 @@ mod tests {
             incident: measured.then_some(12),
             severity: about_a_trigger.then_some(Severity::Critical),
             trigger: about_a_trigger.then(|| "payment-failure".into()),
-            cause: measured.then(cause),
+            cause: if blind {
+                Some(unread)
+            } else {
+                measured.then(cause)
+            },
             current: Some("v42".into()),
             target: measured.then(|| "v41".into()),
             reason: reason.into(),
@@ -447,79 +468,65 @@ mod tests {
 
     /// What the engine says, in its own words.
     fn sentences(kind: NoticeKind) -> (&'static str, &'static str, &'static str) {
+        const ACK: &str = "backstop ack 12  says that you look after it";
+        const PERSON: &str = "Nothing more is done by itself: a person has to decide.";
         match kind {
             NoticeKind::Opened => (
-                "payment-failure has held for 10m",
-                "the plan `rollback` starts at once",
-                "backstop abort 12",
+                "payment-failure fired: payment_failure > 10% for 10m",
+                "",
+                ACK,
             ),
             NoticeKind::Asked => (
-                "2 of technical-lead, release-manager are asked to approve",
-                "without an answer by 2026-11-21T08:55:00Z it escalates",
-                "backstop approve 12 --as technical-lead, or backstop reject 12",
+                "roll back to release v41 with plan rollback? 2 of technical-lead, release-manager must agree within 15m",
+                "Without an answer a person is called.",
+                "backstop approve 12  or  backstop reject 12",
             ),
-            NoticeKind::Decided => (
-                "ada and ben approved",
-                "the plan `rollback` starts at once",
-                "backstop abort 12",
-            ),
+            NoticeKind::Decided => ("ben approved (2 of 2)", "It rolls back.", ""),
             NoticeKind::Held => (
-                "cooldown: the last run ended 12m ago, 30m must pass",
-                "it acts at 2026-11-21T08:48:00Z if the breach lasts",
-                "backstop freeze checkout --for 1h --reason R",
+                "the last rollback ended 12m ago; the cooldown of 30m has 18m left",
+                "It acts when this gate opens, if its whole hold is met then.",
+                "",
             ),
             NoticeKind::RollingBack => (
-                "the plan `rollback` has started with 2 steps",
-                "verified within 5m of its last step",
+                "run 3: plan rollback from release v42 to v41",
+                "Afterwards it is verified on fresh samples.",
                 "backstop abort 12",
             ),
-            NoticeKind::StepDone => (
-                "step 1 of 2, point current at the previous release, succeeded in 3ms",
-                "step 2 of 2: restart",
-                "backstop abort 12",
-            ),
+            NoticeKind::StepDone => ("restart: succeeded in 1.2s", "", ""),
             NoticeKind::Cured => (
-                "everything that verifies has held",
-                "the incident closes after 15m of quiet",
+                "verified 2m5s after the last step, 3m after the incident opened",
+                "The incident closes after 15m of quiet.",
                 "",
             ),
             NoticeKind::NotCured => (
-                "payment-failure is still breached 5m after the last step",
-                "nothing more is done: a person is needed",
-                "backstop ack 12",
+                "not cured within 5m: error_rate < 5% for 2m did not hold",
+                PERSON,
+                ACK,
             ),
-            NoticeKind::Failed => (
-                "step 2 of 2, restart, exited with status 1",
-                "nothing more is done: a person is needed",
-                "backstop ack 12",
-            ),
+            NoticeKind::Failed => ("restart: exited with status 1 after 3s", PERSON, ACK),
             NoticeKind::Blind => (
-                "it has been blind for 5m: the source was not sampled: connection refused",
-                "it stays watching and rolls nothing back while it is blind",
-                "backstop status checkout",
+                "cannot judge: web: the source was not sampled: connection refused",
+                "Blindness never rolls back: until it can judge again this trigger guards nothing.",
+                "",
             ),
-            NoticeKind::SeesAgain => ("it was blind for 7m30s", "", ""),
+            NoticeKind::SeesAgain => ("can judge again", "", ""),
             NoticeKind::Frozen => (
-                "ada froze it until 2026-11-21T09:40:00Z: migration",
-                "judging and telling go on",
+                "frozen by ada for 1h: migration",
+                "It goes on judging and telling, and does not act.",
                 "backstop unfreeze checkout",
             ),
             NoticeKind::FreezeEnding => (
-                "the freeze of ada ends at 2026-11-21T09:40:00Z",
-                "after that it acts again",
-                "backstop freeze checkout --for 1h --reason R",
+                "the freeze ends in 5m",
+                "Then it acts again.",
+                "backstop freeze checkout --for …",
             ),
-            NoticeKind::Update => (
-                "open for 30m, asking: 1 of 2 approvals",
-                "without an answer by 2026-11-21T08:55:00Z it escalates",
-                "backstop reject 12",
-            ),
+            NoticeKind::Update => ("open for 30m, asking", "", ""),
             NoticeKind::Escalated => (
-                "nobody answered within 15m",
-                "told again every 15m until acknowledged",
+                "incident 12 has been open for 5m and nobody has acknowledged it",
+                "",
                 "backstop ack 12",
             ),
-            NoticeKind::Closed => ("cured: 15m of quiet have passed", "", "backstop report 12"),
+            NoticeKind::Closed => ("closed as cured: it stayed quiet", "", ""),
         }
     }
 
@@ -568,9 +575,8 @@ mod tests {
         insta::assert_snapshot!(format!("{}\n\n{}", view.title, view.text), @r"
         checkout: a person ordered a rollback (incident 12)
 
-        What: payment-failure has held for 10m.
+        What: payment-failure fired: payment_failure > 10% for 10m.
         Where: checkout.
-        Next: the plan `rollback` starts at once.
         ");
     }
 
