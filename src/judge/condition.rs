@@ -304,6 +304,7 @@ fn combine(expr: &Expr, findings: &[Finding], next: &mut usize) -> Said {
                 // Every part is visited: each has its place among the findings.
                 all = match (all, combine(part, findings, next)) {
                     (Said::Clear, _) | (_, Said::Clear) => Said::Clear,
+                    (Said::Blind(i), Said::Blind(j)) => Said::Blind(worse(findings, i, j)),
                     (Said::Blind(i), _) | (_, Said::Blind(i)) => Said::Blind(i),
                     (Said::Breach { proven: a }, Said::Breach { proven: b }) => {
                         Said::Breach { proven: a && b }
@@ -320,6 +321,7 @@ fn combine(expr: &Expr, findings: &[Finding], next: &mut usize) -> Said {
                         Said::Breach { proven: a || b }
                     }
                     (breach @ Said::Breach { .. }, _) | (_, breach @ Said::Breach { .. }) => breach,
+                    (Said::Blind(i), Said::Blind(j)) => Said::Blind(worse(findings, i, j)),
                     (Said::Blind(i), _) | (_, Said::Blind(i)) => Said::Blind(i),
                     (Said::Clear, Said::Clear) => Said::Clear,
                 };
@@ -327,4 +329,12 @@ fn combine(expr: &Expr, findings: &[Finding], next: &mut usize) -> Said {
             any
         }
     }
+}
+
+/// Of two blind tests the one that somebody should hear of: a source that does
+/// not answer is not excused by a signal that merely saw no traffic.
+fn worse(findings: &[Finding], i: usize, j: usize) -> usize {
+    let is_quiet =
+        |i: usize| matches!(&findings[i].verdict, Verdict::Blind { why, .. } if why.is_quiet());
+    if is_quiet(i) && !is_quiet(j) { j } else { i }
 }

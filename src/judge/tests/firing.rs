@@ -224,6 +224,24 @@ fn a_blind_side_decides_nothing_and_the_other_side_alone_may() {
 }
 
 #[test]
+fn of_two_blind_sides_the_one_that_matters_is_named() {
+    let mut w = healthy(&[
+        ("and", "error_rate > 5% and web is down"),
+        ("or", "web is down or error_rate > 5%"),
+    ]);
+    w.run(12, 0.0, 0.0);
+    w.failed("web", GapKind::Own);
+    w.run(1, 0.0, 0.0);
+    assert_eq!(w.read("error_rate"), Err(NoReading::NoEvents));
+    for name in ["and", "or"] {
+        let Verdict::Blind { subject, .. } = &w.stands(name).verdict else {
+            panic!("{name} sees");
+        };
+        assert_eq!(subject, "web");
+    }
+}
+
+#[test]
 fn blindness_is_told_once_and_its_end_too() {
     let mut w = healthy(&[("high", "error_rate > 5% for 2m")]);
     for _ in 0..200 {
