@@ -10,8 +10,8 @@ use super::ledger::Ledger;
 use super::source::SourceState;
 use super::statistics::lower_bound;
 use crate::model::{
-    Condition, Expr, Finding, Limit, Moment, NoReading, Op, Policy, Proof, Test, Unit, Value,
-    Verdict,
+    Condition, Expr, Finding, Limit, Moment, NoReading, Op, Policy, Proof, SignalKind, Test, Unit,
+    Value, Verdict,
 };
 
 /// What a test reads: places in the ledger, found once.
@@ -74,18 +74,14 @@ impl Tests {
                 } => {
                     let rule = policy.signals.get(signal);
                     let span = over.or(rule.map(|r| r.window)).unwrap_or_default();
-                    let line = ledger.line(policy, sources, signal, span, true);
-                    let wire = line.map_or(Wire::Nothing, |line| {
-                        let needs = proof
-                            && matches!(op, Op::Greater | Op::GreaterOrEqual)
-                            && ledger.lines()[line].needs_proof();
-                        let whole = span.max(condition.hold.span());
-                        let mut hold = || ledger.line(policy, sources, signal, whole, false);
-                        Wire::Signal {
-                            line,
-                            hold: needs.then(&mut hold).flatten(),
-                        }
-                    });
+                    let mut line = |span, reads| ledger.line(policy, sources, signal, span, reads);
+                    let read = line(span, true);
+                    let whole = span.max(condition.hold.span());
+                    let proves = proof
+                        && matches!(op, Op::Greater | Op::GreaterOrEqual)
+                        && rule.is_some_and(|r| needs_proof(&r.kind));
+                    let hold = if proves { line(whole, false) } else { None };
+                    let wire = read.map_or(Wire::Nothing, |line| Wire::Signal { line, hold });
                     (wire, span, rule.map_or(Unit::Plain, |r| r.unit))
                 }
                 Test::Source { source, .. } => {
@@ -121,6 +117,19 @@ impl Tests {
             Said::Breach { proven } => (Verdict::Breach, proven),
             Said::Blind(i) => (findings[i].verdict.clone(), false),
         }
+    }
+}
+
+/// Whether `>` and `>=` on a signal of this kind need proof.
+const fn needs_proof(kind: &SignalKind) -> bool {
+    match kind {
+        SignalKind::Ratio { .. } | SignalKind::Histogram { .. } | SignalKind::Latency { .. } => {
+            true
+        }
+        SignalKind::Rate(_)
+        | SignalKind::Increase(_)
+        | SignalKind::Value { .. }
+        | SignalKind::Age { .. } => false,
     }
 }
 

@@ -136,14 +136,6 @@ impl Line {
         self.falls.clear();
     }
 
-    /// Whether `>` and `>=` on this signal need proof.
-    pub(super) const fn needs_proof(&self) -> bool {
-        matches!(
-            self.shape,
-            Shape::Ratio | Shape::Histogram { .. } | Shape::Latency { .. }
-        )
-    }
-
     /// Takes what a sample brought, if it is evidence of the time after `from`.
     pub(super) fn take(&mut self, at: Moment, taken: Taken, page: &Page, from: Option<Moment>) {
         self.evict(at);
