@@ -2,6 +2,10 @@
 
 use std::io;
 
+use crate::journal::JournalError;
+use crate::sense::SenseError;
+use crate::tell::OutboxError;
+
 /// Why the agent could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -16,6 +20,15 @@ pub enum AgentError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The state directory cannot be used.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// The outbox cannot be used.
+    #[error("cannot open the outbox")]
+    Outbox(#[from] OutboxError),
+    /// Nothing can be sampled.
+    #[error("cannot sample anything")]
+    Sense(#[from] SenseError),
     /// A part of the agent panicked; what it did is done by nobody.
     #[error("a part of the agent failed: {0}")]
     Failed(String),

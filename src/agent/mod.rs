@@ -1,17 +1,196 @@
-//! The shell around the engine: clock, loop, reload, dispatch, systemd.
+//! The shell around the engine: everything that can fail, or asks what time it
+//! is, and the only room that spawns tasks.
+//!
+//! One loop ([`keeper`]) owns the engine. Around it stand a task for each
+//! service that samples its sources ([`sampler`]), a thread that writes the
+//! journal ([`scribe`]), a task that notices when policies change ([`watch`]),
+//! one that hands notices on ([`courier`]), and one for each step of a plan that
+//! runs ([`dispatch`]). All of them send the loop facts; none waits for another.
+//!
+//! A panic in any of them ends the process with an error: what restarts it is
+//! the service manager, and what the agent goes on from is its journal. A part
+//! that is silently missing would guard nothing.
 
+mod clock;
+mod courier;
+mod dispatch;
 mod error;
+mod http;
+mod input;
+mod keeper;
+mod log;
+mod metrics;
+mod recovery;
+mod release;
+mod reload;
+mod roster;
+mod sampler;
+mod schedule;
+mod scribe;
 mod setup;
+mod stop;
+mod systemd;
+mod watch;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 pub use error::AgentError;
+pub use metrics::METRICS;
 pub use setup::Setup;
 
-/// Runs the agent until it is told to stop.
+use self::clock::Clock;
+use self::keeper::{Keeper, Parts, Sources};
+use self::recovery::Recovered;
+use self::reload::Shelf;
+use self::roster::Roster;
+use self::scribe::Scribe;
+use self::stop::Stop;
+use self::systemd::Manager;
+use self::watch::Watch;
+use crate::control;
+use crate::guard::Snapshot;
+use crate::journal::{Journal, Options};
+use crate::model::Config;
+use crate::policy::files::{Writable, read_config};
+use crate::policy::{load_config, render};
+use crate::sense::Client;
+use crate::tell::{Outbox, Pace};
+
+/// Facts that may wait for the loop before whoever brings them has to.
+const INPUTS: usize = 256;
+
+/// Reloads that may be asked for while one goes on.
+const RELOADS: usize = 16;
+
+/// Runs the agent until it is told to stop by SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
 /// Why it could not start, or had to end.
-pub fn run(setup: Setup) -> Result<(), AgentError> {
-    drop(setup);
-    Ok(())
+pub fn run(setup: &Setup) -> Result<(), AgentError> {
+    log::start(&setup.log)?;
+    let config = config(setup)?;
+    let options = Options {
+        started_unix_ms: clock::unix_ms(),
+        ..Options::default()
+    };
+    let (journal, recovery) = Journal::open::<Snapshot>(&setup.state, options)?;
+    let anchor = recovery.last_anchor.clone();
+    let recovered = recovery::recover(recovery);
+    let clock = Clock::carry(anchor.as_ref(), recovered.last);
+    // One thread judges and does all that waits: two would only cost memory.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(std::time::Duration::from_secs(2))
+        .build()
+        .map_err(|e| AgentError::system("start the runtime", e))?;
+    let ended = runtime.block_on(guard(setup, &config, journal, recovered, clock));
+    // Whatever is still under way is left, as in a crash.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn guard(
+    setup: &Setup,
+    config: &Config,
+    journal: Journal,
+    recovered: Recovered,
+    clock: Clock,
+) -> Result<(), AgentError> {
+    let stop = Stop::listen()?;
+    let http = match setup.http.as_deref().or(config.http.as_deref()) {
+        None | Some("off") => None,
+        Some(address) => Some(http::listen(address).await?),
+    };
+    let (inputs, incoming) = mpsc::channel(INPUTS);
+    let (letters, to_carry) = mpsc::unbounded_channel();
+    let (reloads, orders) = mpsc::channel(RELOADS);
+    let (pages, asked) = mpsc::channel(RELOADS);
+    let (agent, requests) = control::Agent::new();
+
+    let outbox = {
+        let clock = clock.clone();
+        let time = Arc::new(move || (clock.now(), clock.wall_ahead_ms()));
+        Outbox::open(&setup.state, &config.notifiers, Pace::default(), time)?
+    };
+    let outbox = Arc::new(outbox);
+    // Watched before they are read: what changes meanwhile is read again.
+    let watch = Watch::new(setup.policies.clone(), inputs.clone(), orders)?;
+    let shelf = Shelf::read(&setup.policies);
+    if let Some(why) = shelf.refused()
+        && recovered.engine.state().services.is_empty()
+    {
+        return Err(AgentError::Usage(format!(
+            "there is nothing to guard\n{}",
+            why.trim_end()
+        )));
+    }
+
+    let mut tasks = JoinSet::new();
+    let client = Client::new()?;
+    let mut keeper = Keeper::new(Parts {
+        engine: recovered.engine,
+        scribe: Scribe::start(journal)?,
+        roster: Roster::new(client, clock.clone(), inputs.clone()),
+        manager: Manager::new(),
+        outbox: Arc::clone(&outbox),
+        letters,
+        reloads,
+        inputs,
+        clock,
+    });
+    tracing::info!(
+        state = %setup.state.display(),
+        policies = %setup.policies.display(),
+        stepped = recovered.stepped,
+        "backstop {} starts", env!("CARGO_PKG_VERSION")
+    );
+    keeper.tell_again(recovered.notices);
+    keeper.resume(clock::host(), recovered.damage);
+    keeper.read(shelf);
+    keeper.distrust_damage();
+    keeper.follow(&mut tasks);
+    keeper.roll();
+    keeper.manager.ready();
+
+    tasks.spawn(courier::carry(Arc::clone(&outbox), to_carry));
+    tasks.spawn(async move {
+        outbox.deliver().await;
+    });
+    tasks.spawn(watch.run());
+    if let Some(listener) = http {
+        let router = axum::Router::new();
+        tasks.spawn(http::serve(listener, pages, agent.clone(), router));
+    }
+    let sources = Sources {
+        inputs: incoming,
+        requests,
+        pages: asked,
+        stop,
+        tasks,
+    };
+    keeper.run(sources).await
+}
+
+/// The agent's config; without a file the default one.
+fn config(setup: &Setup) -> Result<Config, AgentError> {
+    let (text, loaded) = match &setup.config {
+        Some(path) => read_config(path, Writable::Refuse),
+        None => (String::new(), load_config("the default config", "")),
+    };
+    for fault in &loaded.warnings {
+        tracing::warn!(
+            "{}",
+            render(std::slice::from_ref(fault), &text, false).trim_end()
+        );
+    }
+    loaded.config.ok_or_else(|| {
+        AgentError::Usage(format!(
+            "the agent's config is refused\n{}",
+            render(&loaded.faults, &text, false).trim_end()
+        ))
+    })
 }

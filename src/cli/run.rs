@@ -49,7 +49,7 @@ pub(super) fn run(args: Args) -> Result<Done, Error> {
         http: args.http,
         log: args.log,
     };
-    agent::run(setup).map_err(|e| {
+    agent::run(&setup).map_err(|e| {
         let error = if e.is_usage() {
             Error::usage(e.to_string())
         } else {

@@ -83,6 +83,9 @@ pub struct Diagnosis {
     pub reloaded_at: Moment,
     /// Why the journal keeps nothing, if it does not.
     pub journal_broken: Option<String>,
+    /// Why it does not do what it is for, if it does not: a service that is not
+    /// judged.
+    pub ailing: Option<String>,
 }
 
 /// The agent has ended, or is about to.

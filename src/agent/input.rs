@@ -1,0 +1,32 @@
+//! What reaches the loop that judges, from the tasks around it.
+
+use super::reload::Shelf;
+use super::sampler::Batch;
+use crate::control::Reloaded;
+use crate::guard::Order;
+use crate::model::StepEnd;
+use tokio::sync::oneshot;
+
+/// One thing that happened around the loop.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A tick's samples are in.
+    Ticked(Batch),
+    /// The order of a step is durable, or why it is not.
+    Intended {
+        order: Order,
+        durable: Result<(), String>,
+    },
+    /// A step ended, or could not be begun.
+    Finished {
+        order: Order,
+        end: StepEnd,
+        /// Why the journal kept its start not, if it did not.
+        not_durable: Option<String>,
+    },
+    /// The policies were read.
+    Read {
+        shelf: Box<Shelf>,
+        answers: Vec<oneshot::Sender<Reloaded>>,
+    },
+}

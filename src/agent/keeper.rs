@@ -1,0 +1,585 @@
+//! The loop that judges: it owns the engine and nobody else touches it.
+//!
+//! Facts come in one at a time, from the samplers, from steps that ended, from
+//! people and from the passing of time. Each is stepped, handed to the journal
+//! with what it led to, and what it led to is begun. Nothing here waits for a
+//! network, a disk or a program: whatever waits is a task of its own, and comes
+//! back as a fact.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::AgentError;
+use super::clock::Clock;
+use super::courier::Letter;
+use super::input::Input;
+use super::metrics::{Metrics, Rest};
+use super::reload::{Catalogue, Shelf};
+use super::roster::Roster;
+use super::sampler::Batch;
+use super::scribe::{Durable, Health, Scribe, Stepped};
+use super::stop::Stop;
+use super::systemd::Manager;
+use crate::control::{self, Diagnosis, Reloaded, Request};
+use crate::guard::{Command, Engine, Event, Notice, Snapshot};
+use crate::model::Moment;
+use crate::tell::Outbox;
+
+/// How often the engine's state is written whole, so that a start has little to
+/// step again.
+const ROLL: Duration = Duration::from_mins(15);
+
+/// How long after a failed one another snapshot is tried.
+const ROLL_AGAIN: Duration = Duration::from_secs(30);
+
+/// Without a watchdog, how often it is looked whether all goes on.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// A request for the page of metrics.
+pub(super) type Page = oneshot::Sender<String>;
+
+/// Everything that the loop works with.
+pub(super) struct Keeper {
+    pub(super) engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) scribe: Scribe,
+    pub(super) roster: Roster,
+    pub(super) manager: Manager,
+    pub(super) metrics: Metrics,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) letters: mpsc::UnboundedSender<Letter>,
+    pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
+    /// Where tasks report to.
+    pub(super) inputs: mpsc::Sender<Input>,
+    /// Tasks that end when they are done.
+    pub(super) errands: JoinSet<()>,
+    /// Steps that run, and how to end them.
+    pub(super) running: BTreeMap<(u64, usize), oneshot::Sender<()>>,
+    /// Steps that are to be ended and have not begun.
+    pub(super) cancelled: BTreeSet<(u64, usize)>,
+    /// Whether the agent is about to end: no step begins any more.
+    pub(super) stopping: bool,
+    /// What was found damaged at the start, if anything: a plan that ran before
+    /// goes on only after a person's word.
+    pub(super) damaged: Option<String>,
+    /// Stepped, and not yet handed to the journal.
+    steps: Vec<Stepped>,
+    waiting: Vec<oneshot::Sender<Durable>>,
+    /// The state as it was last asked for, if nothing happened since.
+    view: Option<Arc<Snapshot>>,
+    catalogue: Catalogue,
+    reloaded: Reloaded,
+    reloaded_at: Moment,
+    started: Moment,
+    rolling: Option<oneshot::Receiver<Result<(), String>>>,
+    rolled: Instant,
+    /// What the journal's thread had written when the watchdog was last fed.
+    written: u64,
+    /// The watchdog is to be fed as soon as all goes on.
+    hungry: bool,
+}
+
+/// Where what reaches the loop comes from.
+pub(super) struct Sources {
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) pages: mpsc::Receiver<Page>,
+    pub(super) stop: Stop,
+    /// Tasks that never end by themselves while the agent runs, but samplers.
+    pub(super) tasks: JoinSet<()>,
+}
+
+/// What a keeper is made of.
+pub(super) struct Parts {
+    pub(super) engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) scribe: Scribe,
+    pub(super) roster: Roster,
+    pub(super) manager: Manager,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) letters: mpsc::UnboundedSender<Letter>,
+    pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
+    pub(super) inputs: mpsc::Sender<Input>,
+}
+
+impl Keeper {
+    pub(super) fn new(parts: Parts) -> Self {
+        let now = parts.clock.now();
+        Self {
+            engine: parts.engine,
+            clock: parts.clock,
+            scribe: parts.scribe,
+            roster: parts.roster,
+            manager: parts.manager,
+            metrics: Metrics::new(),
+            outbox: parts.outbox,
+            letters: parts.letters,
+            reloads: parts.reloads,
+            inputs: parts.inputs,
+            errands: JoinSet::new(),
+            running: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
+            stopping: false,
+            damaged: None,
+            steps: Vec::new(),
+            waiting: Vec::new(),
+            view: None,
+            catalogue: Catalogue::default(),
+            reloaded: Reloaded::default(),
+            reloaded_at: now,
+            started: now,
+            rolling: None,
+            rolled: Instant::now(),
+            written: 0,
+            hungry: false,
+        }
+    }
+
+    /// Hands notices to the outbox that may not have reached it before the start.
+    pub(super) fn tell_again(&self, notices: Vec<Notice>) {
+        for notice in notices {
+            let _ = self.letters.send((notice, None));
+        }
+    }
+
+    /// Goes on after a start: says so to the engine, and carries out what it
+    /// orders thereupon, unless the record is damaged.
+    pub(super) fn resume(&mut self, host: String, damage: Option<String>) {
+        self.scribe.anchor(self.clock.anchor());
+        self.damaged = damage;
+        self.distrust_damage();
+        self.step(Event::Restarted { host });
+        self.hand_over();
+    }
+
+    /// Runs until it is told to stop; ends with everything written down.
+    ///
+    /// # Errors
+    ///
+    /// A part of the agent panicked: then the process must end, to be started
+    /// anew.
+    pub(super) async fn run(mut self, mut sources: Sources) -> Result<(), AgentError> {
+        let mut health = self.scribe.watch();
+        let feeding = self.manager.feeding();
+        let mut look = Instant::now() + feeding.unwrap_or(LOOK);
+        self.manager.status(self.line());
+        loop {
+            let due = self.until_deadline();
+            let next_roll = self.next_roll();
+            tokio::select! {
+                () = sources.stop.asked() => break,
+                ended = sources.tasks.join_next(), if !sources.tasks.is_empty() => {
+                    whole(ended)?;
+                }
+                ended = self.errands.join_next(), if !self.errands.is_empty() => {
+                    whole(ended)?;
+                }
+                Some(input) = sources.inputs.recv() => self.take(input, &mut sources.tasks),
+                Some(request) = sources.requests.recv() => self.answer(request, &mut sources.tasks),
+                Some(page) = sources.pages.recv() => self.page(page),
+                Ok(()) = health.changed() => {
+                    let now = health.borrow_and_update().clone();
+                    self.look_after(&now);
+                }
+                rolled = ended(&mut self.rolling), if self.rolling.is_some() => {
+                    self.rolled(rolled);
+                }
+                () = sleep(due.unwrap_or(ROLL)), if due.is_some() => {
+                    self.step(Event::Woke);
+                }
+                () = sleep_until(next_roll) => self.roll(),
+                () = sleep_until(look) => {
+                    look = Instant::now() + feeding.unwrap_or(LOOK);
+                    self.hungry = true;
+                    // Programs that steps left running end some day.
+                    crate::act::reap_orphans();
+                }
+            }
+            self.follow(&mut sources.tasks);
+            self.hand_over();
+            self.feed()?;
+        }
+        self.stop(sources, health).await
+    }
+
+    /// The time until something is due by time alone.
+    fn until_deadline(&self) -> Option<Duration> {
+        let deadline = self.engine.deadline()?;
+        Some(deadline.since(self.clock.now()))
+    }
+
+    /// Steps a fact, and begins what it leads to.
+    pub(super) fn step(&mut self, event: Event) -> Vec<Command> {
+        let at = self.clock.now();
+        let commands = self.engine.step(at, event.clone());
+        self.view = None;
+        self.steps.push(Stepped {
+            at,
+            event,
+            commands: commands.clone(),
+        });
+        for command in &commands {
+            self.dispatch(command);
+        }
+        commands
+    }
+
+    /// Says when what was stepped last, and all before it, is durable.
+    pub(super) fn durable(&mut self) -> oneshot::Receiver<Durable> {
+        let (durable, told) = oneshot::channel();
+        self.waiting.push(durable);
+        told
+    }
+
+    /// Hands what was stepped to the journal.
+    fn hand_over(&mut self) {
+        if self.steps.is_empty() && self.waiting.is_empty() {
+            return;
+        }
+        let steps = std::mem::take(&mut self.steps);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.scribe.steps(steps, waiting);
+    }
+
+    fn take(&mut self, input: Input, tasks: &mut JoinSet<()>) {
+        match input {
+            Input::Ticked(batch) => self.ticked(batch),
+            Input::Intended { order, durable } => self.intended(order, durable),
+            Input::Finished {
+                order,
+                end,
+                not_durable,
+            } => self.finished(&order, end, not_durable),
+            Input::Read { shelf, answers } => {
+                self.manager.reloading();
+                self.read(*shelf);
+                self.follow(tasks);
+                self.roll();
+                self.manager.ready();
+                for answer in answers {
+                    let _ = answer.send(self.reloaded.clone());
+                }
+            }
+        }
+    }
+
+    fn ticked(&mut self, batch: Batch) {
+        let Batch {
+            service,
+            tick,
+            samples,
+            released,
+            late,
+        } = batch;
+        for (source, sampled) in samples {
+            self.metrics.sampled(&service, &source, &sampled);
+            let service = service.clone();
+            self.step(Event::Sampled {
+                service,
+                source,
+                tick,
+                outcome: sampled.outcome,
+            });
+        }
+        if let Some(version) = released {
+            let service = service.clone();
+            self.step(Event::Released { service, version });
+        }
+        self.step(Event::Ticked {
+            service: service.clone(),
+            tick,
+            wall_ahead_ms: self.clock.wall_ahead_ms(),
+        });
+        self.metrics.ticked(&service, late);
+        self.roster.ticked(&service, self.clock.now());
+        let line = self.line();
+        self.manager.status(line);
+    }
+
+    /// Takes over what was read of the policies.
+    pub(super) fn read(&mut self, shelf: Shelf) {
+        let changes = shelf.against(&mut self.catalogue, &self.engine.state().services);
+        for warning in &changes.warnings {
+            tracing::warn!("{}", warning.trim_end());
+        }
+        for refused in &changes.report.refused {
+            tracing::error!("refused; what ran before runs on\n{}", refused.trim_end());
+        }
+        for problem in &changes.report.preflight {
+            tracing::warn!("{problem}");
+        }
+        for (policy, hash) in changes.revised {
+            self.step(Event::Revised { policy, hash });
+        }
+        for service in changes.removed {
+            self.step(Event::Removed { service });
+        }
+        self.reloaded = changes.report;
+        self.reloaded_at = self.clock.now();
+    }
+
+    /// A damaged record stops every service, also one that only now is there.
+    pub(super) fn distrust_damage(&mut self) {
+        if let Some(reason) = self.damaged.clone() {
+            self.step(Event::Distrusted { reason });
+        }
+    }
+
+    /// Samples what is guarded now.
+    pub(super) fn follow(&mut self, tasks: &mut JoinSet<()>) {
+        self.roster.follow(&self.engine.state().services, tasks);
+    }
+
+    fn answer(&mut self, request: Request, tasks: &mut JoinSet<()>) {
+        match request {
+            Request::Snapshot(answer) => {
+                let _ = answer.send(self.view());
+            }
+            Request::Step { event, answer } => {
+                let commands = self.step(*event);
+                self.follow(tasks);
+                let at = self.engine.state().now;
+                let durable = self.durable();
+                self.errands.spawn(async move {
+                    let not_durable = match durable.await {
+                        Ok(Ok(_)) => None,
+                        Ok(Err(why)) => Some(why),
+                        Err(_) => Some("the agent is stopping".to_owned()),
+                    };
+                    let _ = answer.send(control::Stepped {
+                        at,
+                        commands,
+                        not_durable,
+                    });
+                });
+            }
+            Request::Reload(answer) => {
+                // The channel holds more than anybody asks for at once; who is
+                // refused sees the answer's channel closed.
+                let _ = self.reloads.try_send(answer);
+            }
+            Request::Diagnosis(answer) => {
+                let _ = answer.send(self.diagnosis());
+            }
+        }
+    }
+
+    /// The state, shared with whoever else asks before the next fact.
+    fn view(&mut self) -> Arc<Snapshot> {
+        let engine = &self.engine;
+        Arc::clone(self.view.get_or_insert_with(|| Arc::new(engine.snapshot())))
+    }
+
+    fn diagnosis(&self) -> Diagnosis {
+        Diagnosis {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: self.clock.now(),
+            wall_ahead_ms: self.clock.wall_ahead_ms(),
+            started: self.started,
+            reloaded: self.reloaded.clone(),
+            reloaded_at: self.reloaded_at,
+            journal_broken: self.scribe.health().broken,
+            ailing: self.ailing(),
+        }
+    }
+
+    fn page(&mut self, page: Page) {
+        let (handed, written) = self.scribe.progress();
+        let text = self.metrics.page(
+            self.engine.state(),
+            &Rest {
+                diagnosis: &self.diagnosis(),
+                journal: &self.scribe.health(),
+                journal_waiting: handed.saturating_sub(written),
+                outbox: &self.outbox.counts(),
+            },
+        );
+        let _ = page.send(text);
+    }
+
+    /// Why the agent does not do what it is for, if it does not.
+    fn ailing(&self) -> Option<String> {
+        let (service, since) = self.roster.stalled(self.clock.now())?;
+        Some(format!(
+            "{service} has not been judged for {}",
+            crate::model::Short(since)
+        ))
+    }
+
+    /// Feeds the watchdog if it is hungry and all goes on: every service is
+    /// judged, and the journal's thread has nothing to do or has done something.
+    fn feed(&mut self) -> Result<(), AgentError> {
+        if !self.hungry {
+            return Ok(());
+        }
+        if self.scribe.is_dead() {
+            return Err(AgentError::Failed("the journal's thread".to_owned()));
+        }
+        if self.roster.stalled(self.clock.now()).is_some() {
+            return Ok(());
+        }
+        let (handed, written) = self.scribe.progress();
+        if written < handed && written == self.written {
+            return Ok(());
+        }
+        self.written = written;
+        self.hungry = false;
+        self.manager.feed();
+        Ok(())
+    }
+
+    /// The journal's health changed.
+    fn look_after(&mut self, health: &Health) {
+        if let Some(why) = &health.samples_lost {
+            tracing::error!(why, lost = health.lost, "samples are not kept");
+        }
+        if let Some(why) = &health.broken {
+            tracing::error!(why, "the journal keeps nothing: no rollback begins");
+            self.distrust(why);
+        }
+    }
+
+    /// The journal cannot be relied on.
+    pub(super) fn distrust(&mut self, why: &str) {
+        let reason = format!("the journal could not be written: {why}");
+        let known = self.engine.state().services.values();
+        if known.clone().all(|s| s.distrust.is_some()) {
+            return;
+        }
+        self.step(Event::Distrusted { reason });
+    }
+
+    fn next_roll(&self) -> Instant {
+        let wait = if self.rolling.is_none() && self.scribe.health().wants_roll {
+            ROLL_AGAIN
+        } else {
+            ROLL
+        };
+        self.rolled + wait
+    }
+
+    /// Has the state written whole.
+    pub(super) fn roll(&mut self) {
+        self.hand_over();
+        let rolled = self
+            .scribe
+            .roll(self.engine.snapshot(), self.clock.anchor());
+        self.rolling = Some(rolled);
+        self.rolled = Instant::now();
+    }
+
+    fn rolled(&mut self, rolled: Result<(), String>) {
+        self.rolling = None;
+        match rolled {
+            Ok(()) => tracing::debug!("the state is written down"),
+            Err(why) => self.look_after(&Health {
+                broken: self.scribe.health().broken.map(|_| why),
+                ..Health::default()
+            }),
+        }
+    }
+
+    /// What it sees, in one line.
+    fn line(&self) -> String {
+        let services = &self.engine.state().services;
+        let mut busy = Vec::new();
+        for (name, service) in services {
+            let suspected = service
+                .judge
+                .triggers()
+                .find(|(_, j)| j.verdict.is_breach())
+                .map(|(trigger, _)| trigger);
+            match (&service.incident, suspected) {
+                (Some(incident), _) => busy.push(format!(
+                    "{name}: incident {} {}",
+                    incident.number,
+                    service.phase.name()
+                )),
+                (None, Some(trigger)) => busy.push(format!("{name}: suspecting {trigger}")),
+                (None, None) => {}
+            }
+        }
+        let guarded = match services.len() {
+            1 => "guarding 1 service".to_owned(),
+            n => format!("guarding {n} services"),
+        };
+        if busy.is_empty() {
+            return format!("{guarded}; all is quiet");
+        }
+        let more = busy.len().saturating_sub(3);
+        busy.truncate(3);
+        let more = if more > 0 {
+            format!("; and {more} more")
+        } else {
+            String::new()
+        };
+        format!("{guarded}; {}{more}", busy.join("; "))
+    }
+
+    /// Lets the step that runs end, within its grace, and writes all down.
+    async fn stop(
+        mut self,
+        mut sources: Sources,
+        health: watch::Receiver<Health>,
+    ) -> Result<(), AgentError> {
+        drop(health);
+        self.stopping = true;
+        self.manager.stopping();
+        self.manager.status("stopping".to_owned());
+        self.roster.dismiss();
+        let late = Instant::now() + super::stop::GRACE;
+        while !self.running.is_empty() {
+            tracing::info!(
+                steps = self.running.len(),
+                "waits for the step that runs to end"
+            );
+            tokio::select! {
+                Some(input) = sources.inputs.recv() => match input {
+                    Input::Finished { order, end, not_durable } => {
+                        self.finished(&order, end, not_durable);
+                    }
+                    // Nothing is judged and nothing begins any more.
+                    Input::Ticked(_) | Input::Intended { .. } | Input::Read { .. } => {}
+                },
+                () = sleep_until(late) => {
+                    tracing::warn!("a step still runs and is left alone; the next start has lost track of it unless it is idempotent");
+                    break;
+                }
+            }
+            self.hand_over();
+        }
+        self.roll();
+        let scribe = self.scribe;
+        let ended = tokio::task::spawn_blocking(move || scribe.end());
+        if tokio::time::timeout(super::stop::WRITE, ended)
+            .await
+            .is_err()
+        {
+            tracing::error!("the journal could not be written to its end in time");
+        }
+        Ok(())
+    }
+}
+
+/// What a channel in an option says, once there is one.
+async fn ended(rolling: &mut Option<oneshot::Receiver<Result<(), String>>>) -> Result<(), String> {
+    match rolling {
+        Some(rolled) => rolled
+            .await
+            .unwrap_or_else(|_| Err("the journal's thread has ended".to_owned())),
+        None => std::future::pending().await,
+    }
+}
+
+/// A task that panicked is an error of the agent.
+fn whole(ended: Option<Result<(), tokio::task::JoinError>>) -> Result<(), AgentError> {
+    match ended {
+        Some(Err(error)) => Err(AgentError::Failed(error.to_string())),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
