@@ -71,22 +71,6 @@ impl Engine {
             ..
         } = &mut self.state;
 
-        // A sample is the one event that arrives often and decides nothing.
-        if let Event::Sampled {
-            service,
-            source,
-            tick,
-            outcome,
-        } = &event
-        {
-            let Some(guarded) = services.get_mut(service) else {
-                return Vec::new();
-            };
-            let mut desk = Desk::new(now, host, last_ticket, last_incident);
-            guarded.sampled(source, *tick, outcome, &mut desk);
-            return desk.into_commands();
-        }
-
         if let Event::Restarted { host: name } = &event {
             host.clone_from(name);
         }
@@ -94,12 +78,26 @@ impl Engine {
 
         // What was due before this fact comes before it: an answer after the
         // deadline is late even when nobody woke in between.
-        for service in services.values_mut() {
-            service.wake(now, &mut desk);
+        // Not so a restart: an order that time alone makes is not one that was
+        // lost with the agent, and must not be given twice.
+        if !matches!(event, Event::Restarted { .. }) {
+            for service in services.values_mut() {
+                service.wake(now, &mut desk);
+            }
         }
         desk.at = now;
         match event {
-            Event::Sampled { .. } | Event::Woke => {}
+            Event::Woke => {}
+            Event::Sampled {
+                service,
+                source,
+                tick,
+                outcome,
+            } => {
+                if let Some(guarded) = services.get_mut(&service) {
+                    guarded.sampled(&source, tick, &outcome, &mut desk);
+                }
+            }
             Event::Ticked {
                 service,
                 tick,
@@ -211,6 +209,9 @@ impl Engine {
                     service.distrusted(&reason, &mut desk);
                 }
             }
+        }
+        for service in services.values_mut().filter(|s| s.is_gone()) {
+            service.close_as_it_stands("the policy was removed", &mut desk);
         }
         for (name, service) in services.extract_if(.., |_, service| service.is_gone()) {
             retired.insert(name, service.retire());

@@ -459,6 +459,9 @@ impl Service {
 
     /// Closes the open incident. What is still fired has been dealt with.
     pub(crate) fn close(&mut self, outcome: Outcome, reason: &str, desk: &mut Desk<'_>) {
+        if self.incident.is_none() {
+            return;
+        }
         let told = format!("closed as {}: {reason}", outcome.name().replace('_', " "));
         self.note(What::Closed, None, None, &told, desk);
         self.tell_about(NoticeKind::Closed, None, &told, "", "", desk);

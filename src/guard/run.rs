@@ -105,18 +105,33 @@ impl Service {
             shadow: false,
             outcome: None,
         });
+        // A step that cannot be filled in is found before the first one, not
+        // after it has drained the traffic.
+        let unfilled = plan
+            .steps
+            .iter()
+            .find_map(|step| Some((step, render(&step.action, &values).err()?)));
+        let broken = unfilled.map(|(step, why)| Broken {
+            outcome: Outcome::Failed,
+            reason: format!("nothing was run: {}: {why}", step.name),
+        });
+        let first = if broken.is_some() {
+            plan.steps.len()
+        } else {
+            0
+        };
         self.phase = Phase::Acting(Box::new(Run {
             ticket,
             plan_name: plan_name.to_owned(),
             deadline: desk.at + plan.timeout,
             plan,
             values,
-            step: 0,
+            step: first,
             state: StepState::Ordered {
                 attempt: 0,
                 at: desk.at,
             },
-            broken: None,
+            broken,
             were_up,
         }));
         let named = (!trigger.is_empty()).then_some(trigger.as_str());

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::judge::{Judge, Turn, TurnKind};
 use crate::model::{
-    self, Current, Moment, NoReading, Policy, Response, Short, Standing, Trigger, Verdict,
+    self, Current, Finding, Moment, NoReading, Policy, Response, Short, Standing, Trigger, Verdict,
 };
 
 /// Everything the engine knows: what views and the API read, what a restart
@@ -431,12 +431,14 @@ impl Service {
     pub(crate) fn cause(&self, trigger: &str) -> Option<Cause> {
         let condition = &self.find(trigger)?.when.text;
         let judgement = self.judge.trigger(trigger)?;
-        let finding = judgement
-            .findings
+        // The test that decides; among those the one that had to be proven.
+        let decides = |f: &&Finding| f.verdict == judgement.verdict;
+        let findings = &judgement.findings;
+        let finding = findings
             .iter()
-            .find(|f| f.verdict == judgement.verdict)
-            .or_else(|| judgement.findings.iter().find(|f| f.verdict.is_breach()))
-            .or_else(|| judgement.findings.first())?;
+            .find(|f| decides(f) && f.proof.is_some())
+            .or_else(|| findings.iter().find(decides))
+            .or_else(|| findings.first())?;
         Some(Cause::new(
             condition,
             judgement.since,

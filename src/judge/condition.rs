@@ -141,6 +141,15 @@ pub(super) fn each(expr: &Expr, visit: &mut impl FnMut(&Test)) {
     }
 }
 
+/// Makes a finding say what it said before the first tick.
+pub(super) fn unhear(finding: &mut Finding) {
+    finding.value = None;
+    finding.limit = None;
+    finding.evidence = None;
+    finding.proof = None;
+    finding.verdict = blind(&finding.subject, NoReading::NotSampled(None));
+}
+
 /// A finding before the first tick.
 fn unheard(test: &Test, span: Duration, unit: Unit) -> Finding {
     let subject = match test {
@@ -271,12 +280,12 @@ fn prove(
         };
     };
     let (hits, events) = (tally.hits, tally.events);
-    let sane = events > 0.0 && hits <= events;
+    let sound = events > 0.0 && hits <= events;
     #[expect(clippy::float_cmp, reason = "the very same counts")]
     let same = |p: &Proof| p.hits == hits && p.events == events;
     let bound = match before.filter(same) {
         Some(proof) => proof.bound,
-        None if !sane => 0.0,
+        None if !sound => 0.0,
         None if burden.confidence > 0.0 => lower_bound(hits, events, burden.confidence),
         None => hits / events,
     };
@@ -286,7 +295,7 @@ fn prove(
         bound,
         above: tally.above,
         min_events: burden.min_events,
-        proven: sane
+        proven: sound
             && events >= burden.min_events as f64
             && (burden.confidence <= 0.0 || bound > tally.above),
     }

@@ -203,6 +203,7 @@ impl Page {
         let selected = slots.iter().any(|&slot| !self.slots[slot].taps.is_empty());
         if !selected && self.picks.iter().any(|pick| pick.matched) {
             *self.order = slots;
+            self.forget();
             return false;
         }
         self.pages += 1;
@@ -210,14 +211,12 @@ impl Page {
         for (brought, pick) in self.yields.iter_mut().zip(&self.picks) {
             brought.open(pick);
         }
-        let mut present = 0;
         for (sample, &slot) in samples.iter().zip(&slots) {
             let slot = &mut self.slots[slot];
             if slot.seen == self.pages {
                 continue;
             }
             slot.seen = self.pages;
-            present += 1;
             let fell = slot.last.is_some_and(|last| sample.value < last);
             let grown = match slot.last {
                 Some(last) if !fell => plus(sample.value, -last),
@@ -249,7 +248,7 @@ impl Page {
         }
         let old = std::mem::replace(&mut *self.order, slots);
         *self.spare_order = old;
-        self.forget(present);
+        self.forget();
         true
     }
 
@@ -304,15 +303,18 @@ impl Page {
         slot
     }
 
-    /// Keeps the table within its bound, given how many series the page had.
-    fn forget(&mut self, present: usize) {
-        let unseen = self.slots.len() - present;
-        if unseen <= SPARE {
+    /// Keeps the table within its bound.
+    fn forget(&mut self) {
+        if self.slots.len() <= SPARE {
             return;
         }
         let mut oldest: Vec<usize> = (0..self.slots.len())
             .filter(|&i| self.slots[i].seen != self.pages)
             .collect();
+        let unseen = oldest.len();
+        if unseen <= SPARE {
+            return;
+        }
         let key = |&i: &usize| (self.slots[i].seen, &self.slots[i].series);
         oldest.sort_by(|a, b| key(a).cmp(&key(b)));
         // A quarter at once, so that the sorting is paid for by many pages.

@@ -152,6 +152,7 @@ impl Histogram {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "whole counts and closed forms are exact")]
 mod tests {
     use super::*;
 

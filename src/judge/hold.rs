@@ -193,15 +193,15 @@ mod tests {
             Hold::None => true,
             Hold::For(d) => since.is_some_and(|s| now.since(s) >= d) && enough,
             Hold::ForOf(x, _) => {
-                let n = within.iter().filter(|(_, breach)| *breach).count() as u32;
-                by.interval * n >= x && enough
+                let breaches = within.iter().filter(|(_, breach)| *breach);
+                breaches.map(|_| by.interval).sum::<Duration>() >= x && enough
             }
         };
         (since, met && breach)
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
         fn holds_equal_a_naive_recomputation_and_survive_writing(
             // Nine ticks in ten are regular; some are missed, some blind.
@@ -236,8 +236,10 @@ mod tests {
                 let (since, met) = naive(&all, now, &by);
                 prop_assert_eq!(holding.since(), since);
                 prop_assert_eq!(progress.met, met);
-                let text = serde_json::to_string(&holding).unwrap();
-                holding = serde_json::from_str(&text).unwrap();
+                if all.len() % 16 == 9 {
+                    let text = serde_json::to_string(&holding).unwrap();
+                    holding = serde_json::from_str(&text).unwrap();
+                }
             }
         }
     }

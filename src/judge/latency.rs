@@ -82,9 +82,16 @@ impl Latencies {
 
     /// The nearest-rank quantile in seconds; `None` without samples.
     pub(super) fn quantile(&self, q: f64) -> Option<f64> {
-        let rank = (q * self.sorted.len() as f64).ceil() as usize;
+        // Less a hair: 0.07 · 100 is a little more than 7 in doubles.
+        let rank = (q * self.sorted.len() as f64 - 1e-9).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 1 to the number of samples"
+        )]
+        let rank = rank.max(1.0) as usize;
         self.sorted
-            .get(rank.max(1) - 1)
+            .get(rank - 1)
             .or(self.sorted.last())
             .map(|nanos| seconds(*nanos))
     }
@@ -123,7 +130,7 @@ mod tests {
                 window.push(at, Duration::from_millis(*ms), Duration::from_secs(1));
                 window.evict(at, span);
                 let mut naive: Vec<u64> =
-                    latencies[..=i].iter().rev().take(span.as_secs() as usize).copied().collect();
+                    latencies[..=i].iter().rev().take(usize::try_from(span.as_secs()).unwrap()).copied().collect();
                 naive.sort_unstable();
                 let rank = (1..=naive.len()).find(|r| *r as f64 >= q * naive.len() as f64).unwrap();
                 let expected = Duration::from_millis(naive[rank - 1]).as_secs_f64();

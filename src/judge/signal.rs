@@ -134,6 +134,7 @@ impl Line {
     pub(super) fn clear(&mut self) {
         self.gathered = self.shape.nothing();
         self.falls.clear();
+        self.said = None;
     }
 
     /// Takes what a sample brought, if it is evidence of the time after `from`.
@@ -141,7 +142,6 @@ impl Line {
         self.evict(at);
         let counts_from = |since: Moment| from.is_none_or(|from| since >= from);
         match (&mut self.gathered, taken) {
-            (_, Taken::Nothing) => {}
             (Gathered::Latencies(latencies), Taken::Latency { took, before }) => {
                 let before = before.filter(|b| counts_from(*b) && at.since(*b) <= self.span);
                 latencies.push(at, took, before.map_or(Duration::ZERO, |b| at.since(b)));
@@ -196,9 +196,9 @@ impl Line {
                 self.falls
                     .extend(buckets.fell.iter().map(|s| (at, Arc::clone(s))));
             }
-            // A page for a latency, or a latency for a selector: a source of
-            // another type than the policy's. Not evidence.
-            (_, Taken::Page | Taken::Latency { .. }) => {}
+            // Nothing, or what a source of another type would bring: a page for
+            // a latency, a latency for a selector.
+            (_, Taken::Nothing | Taken::Page | Taken::Latency { .. }) => {}
         }
     }
 

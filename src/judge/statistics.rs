@@ -73,6 +73,7 @@ fn wilson(k: f64, n: f64, confidence: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "whole counts and closed forms are exact")]
 mod tests {
     use proptest::prelude::*;
 

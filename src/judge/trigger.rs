@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::condition::{Bench, Burden, Tests};
+use super::condition::{Bench, Burden, Tests, unhear};
 use super::hold::{Holding, Measure};
 use crate::model::{Condition, Finding, Moment, NoReading, Trigger, Verdict};
 
@@ -82,15 +82,8 @@ pub struct Judgement {
 
 impl Judgement {
     fn new(findings: Vec<Finding>) -> Self {
-        let verdict = findings.first().map_or_else(
-            || Verdict::Blind {
-                subject: String::new(),
-                why: NoReading::NotSampled(None),
-            },
-            |first| first.verdict.clone(),
-        );
         Self {
-            verdict,
+            verdict: unjudged(&findings),
             findings,
             since: None,
             held_ms: 0,
@@ -109,6 +102,17 @@ impl Judgement {
             fired_count: 0,
         }
     }
+}
+
+/// The verdict before the first tick: that of the first test.
+fn unjudged(findings: &[Finding]) -> Verdict {
+    findings.first().map_or_else(
+        || Verdict::Blind {
+            subject: String::new(),
+            why: NoReading::NotSampled(None),
+        },
+        |first| first.verdict.clone(),
+    )
 }
 
 /// By what a condition is followed.
@@ -174,11 +178,13 @@ impl Tracked {
         }
     }
 
-    /// Starts the hold anew and takes back that it fired. What it is blind
-    /// about, and the totals, stay.
+    /// Starts the hold anew, and takes back what it said and that it fired.
+    /// How long it has been blind, and the totals, stay.
     pub(super) fn restart(&mut self) {
         self.holding = Holding::default();
         let j = &mut self.judgement;
+        j.findings.iter_mut().for_each(unhear);
+        j.verdict = unjudged(&j.findings);
         j.since = None;
         j.held_ms = 0;
         j.judged_ticks = 0;

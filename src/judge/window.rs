@@ -146,13 +146,27 @@ pub(super) fn plus(a: f64, b: f64) -> f64 {
     (a + b).clamp(f64::MIN, f64::MAX)
 }
 
-/// How much of a window its samples account for.
+/// How much of a window its samples account for. Written as a pair, like all
+/// that windows hold in numbers: a snapshot has thousands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(u64, u32)", into = "(u64, u32)")]
 pub(super) struct Cover {
     /// Milliseconds between samples that were counted.
     pub(super) ms: u64,
     /// The samples.
     pub(super) scrapes: u32,
+}
+
+impl From<(u64, u32)> for Cover {
+    fn from((ms, scrapes): (u64, u32)) -> Self {
+        Self { ms, scrapes }
+    }
+}
+
+impl From<Cover> for (u64, u32) {
+    fn from(cover: Cover) -> Self {
+        (cover.ms, cover.scrapes)
+    }
 }
 
 impl Cover {
@@ -176,11 +190,28 @@ impl Cover {
 
 /// Events of one or several scrapes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(f64, f64, Cover)", into = "(f64, f64, Cover)")]
 pub(super) struct Counts {
     /// A ratio's `of`; 0 for other signals.
     pub(super) hits: f64,
     pub(super) events: f64,
     pub(super) cover: Cover,
+}
+
+impl From<(f64, f64, Cover)> for Counts {
+    fn from((hits, events, cover): (f64, f64, Cover)) -> Self {
+        Self {
+            hits,
+            events,
+            cover,
+        }
+    }
+}
+
+impl From<Counts> for (f64, f64, Cover) {
+    fn from(counts: Counts) -> Self {
+        (counts.hits, counts.events, counts.cover)
+    }
 }
 
 impl Summary for Counts {
@@ -192,6 +223,7 @@ impl Summary for Counts {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "whole counts and closed forms are exact")]
 mod tests {
     use proptest::prelude::*;
 

@@ -7,10 +7,15 @@
 
 use std::fmt;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Series;
+
+/// Bytes of a compiled regular expression: those that people write take some
+/// thousand, and a thousand of the largest shall neither fill the memory nor
+/// take minutes to compile.
+const LARGEST_REGEX: usize = 1 << 20;
 
 /// A selector, checked, with its regular expressions compiled.
 #[derive(Clone, Debug)]
@@ -246,7 +251,11 @@ impl<'a> Parser<'a> {
         let value = self.quoted()?;
         let len = self.at - start;
         let regex = |value: &str| {
-            Regex::new(&format!("^(?s:{value})$")).map_err(|e| SelectorError {
+            let anchored = format!("^(?s:{value})$");
+            let built = RegexBuilder::new(&anchored)
+                .size_limit(LARGEST_REGEX)
+                .build();
+            built.map_err(|e| SelectorError {
                 offset: start,
                 len,
                 message: match e {

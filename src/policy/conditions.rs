@@ -10,6 +10,9 @@ use super::{MOST_INTERVALS, show};
 use crate::judge::grammar::{self, Scope};
 use crate::model::{Condition, Expr, Signal, Source, Test, Unit};
 
+/// Bytes of a condition. Nobody understands a longer one at night.
+const LONGEST_CONDITION: usize = 4096;
+
 /// What a policy's conditions may speak of.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -47,6 +50,20 @@ impl Known {
     /// Reads a condition; every fault is underlined inside the string.
     pub(super) fn condition(&self, item: &Item<'_>, r: &mut Reader) -> Option<Condition> {
         let quoted = item.string(r)?;
+        if r.faults.full() {
+            return None;
+        }
+        if quoted.value.len() > LONGEST_CONDITION {
+            let message = format!(
+                "a condition of {} bytes: at most {LONGEST_CONDITION} go",
+                quoted.value.len()
+            );
+            r.add(
+                item.fault("size", message)
+                    .hint("make several triggers of it"),
+            );
+            return None;
+        }
         let scope = Scope {
             signals: &self.units,
             sources: &self.able,
@@ -59,6 +76,9 @@ impl Known {
                     return None;
                 }
                 for fault in faults {
+                    if r.faults.full() {
+                        break;
+                    }
                     let at = r.inside(&quoted, fault.offset, fault.len);
                     let code = if fault.message.contains("is not defined") {
                         "undefined"
@@ -90,7 +110,7 @@ impl Known {
             else {
                 continue;
             };
-            let at = place_of(item, text, r);
+            let at = |r: &mut Reader| place_of(item, text, r);
             let source = self.source_of(signal);
             if *over > LONGEST {
                 good = false;
@@ -99,13 +119,19 @@ impl Known {
                     show(*over),
                     show(LONGEST)
                 );
+                let at = at(r);
                 r.add(Draft::error("window", at, message));
             } else if let Some(source) = source {
                 good &= fits(*over, source.interval, "a window", at, r);
             }
         }
+        if condition.hold.span() > LONGEST {
+            good = false;
+            let message = format!("a hold is at most {}", show(LONGEST));
+            r.add(item.fault("hold", message));
+        }
         let ticks = condition.hold.span().as_millis() / self.tick.as_millis().max(1);
-        if ticks > MOST_INTERVALS {
+        if good && ticks > MOST_INTERVALS {
             good = false;
             r.add(
                 item.fault(

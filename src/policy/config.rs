@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::fault::{Draft, Fault, listed, nearest};
-use super::keys::{Item, Keys, LONGEST, Reader};
-use super::plans::argv;
-use super::{names, sources};
+use super::fault::{Draft, Fault, SECRET, listed, nearest};
+use super::keys::{Item, Keys, LONGEST, Later, Reader};
+use super::steps::argv;
+use super::{names, requests};
 use crate::model::{Config, Notifier, NotifierKind, Role, Secret};
 
 /// The notices whose texts can be replaced: the names of
@@ -45,7 +45,7 @@ const MOST_NOTIFIERS: usize = 100;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Channels of later versions, and the nearest thing that works.
-const LATER: [(&str, &str); 4] = [
+const LATER: [Later; 4] = [
     (
         "pagerduty",
         "post to it with `type = \"run\"` and a small command",
@@ -99,8 +99,8 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         r,
     );
     let http = match keys.get("http") {
-        Some(item) => http(&item, r)?,
-        None => Some(DEFAULT_HTTP.to_owned()),
+        Some(item) => http(&item, r),
+        None => Some(Some(DEFAULT_HTTP.to_owned())),
     };
     let mut roles = BTreeMap::new();
     for item in named(&keys, "roles", MOST_ROLES, r) {
@@ -111,7 +111,7 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         notifiers.insert(item.key.clone(), notifier(&item, r));
     }
     Some(Config {
-        http,
+        http: http?,
         roles: super::all(roles)?,
         notifiers: super::all(notifiers)?,
     })
@@ -285,24 +285,13 @@ fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
 }
 
 fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
-    let item = keys.need("type", "\"slack\"", r)?;
-    let kind = item.string(r)?.value;
-    if let Some((_, instead)) = LATER.iter().find(|(later, _)| *later == kind) {
-        r.add(
-            item.fault(
-                "unsupported",
-                format!("notifiers of type `{kind}` are not supported by this version"),
-            )
-            .hint(*instead),
-        );
-        return None;
-    }
-    item.choice(
+    keys.need("type", "\"slack\"", r)?.choice_or_later(
         &[
             ("run", Kind::Run),
             ("webhook", Kind::Webhook),
             ("slack", Kind::Slack),
         ],
+        &LATER,
         r,
     )
 }
@@ -312,7 +301,7 @@ fn webhook(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
     if let Some(item) = keys.get("secret") {
         r.add(
             Draft::error(
-                "secret",
+                SECRET,
                 item.key_at,
                 "a secret does not belong into a config file",
             )
@@ -325,7 +314,7 @@ fn webhook(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
     } else {
         None
     };
-    let headers = sources::headers(keys, r);
+    let headers = requests::headers(keys, r);
     Some(NotifierKind::Webhook {
         url: url?,
         secret,
@@ -338,7 +327,7 @@ fn slack_url(keys: &Keys<'_>, r: &mut Reader) -> Option<Secret> {
     if let Some(item) = keys.get("url") {
         r.add(
             Draft::warning(
-                "secret",
+                SECRET,
                 item.key_at,
                 "whoever knows the URL of a Slack webhook can post to it",
             )
@@ -352,9 +341,9 @@ fn slack_url(keys: &Keys<'_>, r: &mut Reader) -> Option<Secret> {
 /// credential. An empty key is a way that is not offered.
 fn secret(keys: &Keys<'_>, ways: [&str; 4], r: &mut Reader) -> Option<Secret> {
     let offered: Vec<_> = ways.into_iter().filter(|way| !way.is_empty()).collect();
-    let item = keys.one_of(&offered, r)?;
+    let item = keys.one_of(&offered, &[], r)?;
     if item.key == ways[0] {
-        return sources::url(&item, r).map(Secret::Plain);
+        return requests::url(&item, r).map(Secret::Plain);
     }
     if item.key == ways[1] {
         return names::path(&item, r).map(Secret::File);

@@ -9,9 +9,12 @@ use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 
-/// Faults kept per file; the rest are counted. More than this nobody mends in
-/// one sitting, and locating each costs a walk over its line.
+/// Faults kept per file. More than this nobody mends in one sitting, and
+/// locating each costs a walk over its line.
 pub(super) const MOST_FAULTS: usize = 100;
+
+/// The code of faults that stand beside a secret: its line is never shown.
+pub(super) const SECRET: &str = "secret";
 
 /// Characters of the offending text that a fault quotes.
 const MOST_TEXT: usize = 200;
@@ -251,9 +254,9 @@ impl Page {
             code: draft.code,
             file: self.file.clone(),
             place: Some(self.place(&draft.at)),
-            message: draft.message,
+            message: clipped(draft.message),
             label: draft.label,
-            hint: draft.hint,
+            hint: draft.hint.map(clipped),
             related: draft
                 .related
                 .into_iter()
@@ -271,7 +274,7 @@ impl Page {
 pub(super) struct Faults {
     pub(super) page: Page,
     found: Vec<Draft>,
-    more: usize,
+    more: bool,
     /// The file is not even TOML: what seems to be missing may only have been
     /// lost to the syntax error, and is not reported.
     broken: bool,
@@ -282,7 +285,7 @@ impl Faults {
         Self {
             page,
             found: Vec::new(),
-            more: 0,
+            more: false,
             broken: false,
         }
     }
@@ -294,8 +297,16 @@ impl Faults {
         if self.found.len() < MOST_FAULTS {
             self.found.push(draft);
         } else {
-            self.more += 1;
+            self.more = true;
         }
+    }
+
+    /// Whether no more faults are kept. What is costly to find out is then not
+    /// worth it: hints, places inside strings, further conditions.
+    pub(super) fn full(&mut self) -> bool {
+        let full = self.found.len() >= MOST_FAULTS;
+        self.more |= full;
+        full
     }
 
     /// Reports a fault of TOML's own syntax.
@@ -307,12 +318,12 @@ impl Faults {
     /// All faults in the order of the file, and what is left of the page.
     pub(super) fn into_sorted(mut self) -> (Page, Vec<Fault>) {
         self.found.sort_by_key(|d| (d.at.start, d.at.end));
-        if self.more > 0 {
+        if self.more {
             let end = self.page.text.len();
             self.found.push(Draft::error(
                 "too-many",
                 end..end,
-                format!("and {} more faults", self.more),
+                format!("and more: these are the first {MOST_FAULTS}"),
             ));
         }
         let faults = self
@@ -322,6 +333,16 @@ impl Faults {
             .collect();
         (self.page, faults)
     }
+}
+
+/// A message that quotes the file may quote a megabyte of it.
+fn clipped(mut message: String) -> String {
+    const MOST: usize = 1000;
+    if message.len() > MOST {
+        message.truncate(message.floor_char_boundary(MOST));
+        message.push('…');
+    }
+    message
 }
 
 /// The candidate most like `word`, if one is near enough to be what was meant.

@@ -82,15 +82,13 @@ impl<'t> Keys<'t> {
             if known.contains(&name) {
                 continue;
             }
-            if let Some((_, instead)) = later.iter().find(|(key, _)| *key == name) {
-                r.add(
-                    Draft::error(
-                        "unsupported",
-                        key_at,
-                        format!("`{name}` in {what} is not supported by this version"),
-                    )
-                    .hint(*instead),
-                );
+            if let Some(draft) =
+                unsupported(name, key_at.clone(), &format!("`{name}` in {what}"), later)
+            {
+                r.add(draft);
+                continue;
+            }
+            if r.faults.full() {
                 continue;
             }
             let hint = nearest(name, known.iter().copied()).map_or_else(
@@ -130,6 +128,11 @@ impl<'t> Keys<'t> {
             value: value.get_ref(),
             at: value.span(),
         })
+    }
+
+    /// Whether the key is written at all.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
     }
 
     /// The key, or a fault that it is missing.
@@ -182,12 +185,30 @@ impl<'t> Keys<'t> {
         self.get(key)?.choice(choices, r)
     }
 
-    /// Exactly one of these keys, or a fault.
-    pub(super) fn one_of(&self, kinds: &[&str], r: &mut Reader) -> Option<Item<'t>> {
-        let mut present = kinds.iter().filter(|kind| self.table.contains_key(**kind));
+    /// Exactly one of these keys or of those that a later version knows, or a
+    /// fault.
+    pub(super) fn one_of(
+        &self,
+        kinds: &[&str],
+        later: &[Later],
+        r: &mut Reader,
+    ) -> Option<Item<'t>> {
+        let all = kinds
+            .iter()
+            .copied()
+            .chain(later.iter().map(|(kind, _)| *kind));
+        let mut present = all.filter(|kind| self.table.contains_key(*kind));
         let (first, second) = (present.next(), present.next());
         match (first, second) {
-            (Some(kind), None) => self.get(kind),
+            (Some(kind), None) => {
+                let item = self.get(kind)?;
+                let subject = format!("`{kind}` in {}", self.what);
+                if let Some(draft) = unsupported(kind, item.key_at.clone(), &subject, later) {
+                    r.add(draft);
+                    return None;
+                }
+                Some(item)
+            }
             (None, _) => {
                 r.add(
                     Draft::error(
@@ -295,7 +316,7 @@ impl<'t> Item<'t> {
                 let (least, most) = (Short(*range.start()), Short(*range.end()));
                 r.add(
                     self.fault("duration", format!("`{}` cannot be {}", self.key, Short(d)))
-                        .hint(format!("between {least} and {most} it can")),
+                        .hint(format!("from {least} to {most} go")),
                 );
                 None
             }
@@ -372,6 +393,22 @@ impl<'t> Item<'t> {
             );
         }
         found.map(|(_, value)| *value)
+    }
+
+    /// As [`Item::choice`], where a later version will know some more.
+    pub(super) fn choice_or_later<T: Copy>(
+        &self,
+        choices: &[(&str, T)],
+        later: &[Later],
+        r: &mut Reader,
+    ) -> Option<T> {
+        let word = self.string(r)?.value;
+        let subject = format!("`{} = \"{word}\"`", self.key);
+        if let Some(draft) = unsupported(word, self.at.clone(), &subject, later) {
+            r.add(draft);
+            return None;
+        }
+        self.choice(choices, r)
     }
 
     /// The table below the key, its keys checked.
@@ -461,6 +498,13 @@ impl<'t> Item<'t> {
         let strings: Vec<_> = items.iter().filter_map(|item| item.string(r)).collect();
         (strings.len() == items.len()).then_some(strings)
     }
+}
+
+/// The fault of a word that only a later version knows.
+fn unsupported(word: &str, at: Range<usize>, subject: &str, later: &[Later]) -> Option<Draft> {
+    let (_, instead) = later.iter().find(|(known, _)| *known == word)?;
+    let message = format!("{subject} is not supported by this version");
+    Some(Draft::error("unsupported", at, message).hint(*instead))
 }
 
 fn entries<'t>(table: &'t DeTable<'t>, path: &str) -> Vec<Item<'t>> {

@@ -22,8 +22,10 @@ mod plans;
 mod quoted;
 mod releases;
 mod render;
+mod requests;
 mod signals;
 mod sources;
+mod steps;
 mod triggers;
 
 use std::collections::BTreeMap;
@@ -39,7 +41,7 @@ pub use lint::lint_with_config;
 pub use live::lint_live;
 pub use render::render;
 
-use crate::model::{Mode, Policy, Short};
+use crate::model::{Mode, Policy, Short, Trigger};
 use conditions::Known;
 use fault::{Draft, Faults, Page};
 use keys::{Keys, Reader};
@@ -51,6 +53,9 @@ pub const MOST_BYTES: usize = 1 << 20;
 /// Intervals that a window or a hold may span: what bounds the memory of a
 /// signal.
 const MOST_INTERVALS: u128 = 100_000;
+
+/// The same for all windows and holds of a policy: some 100 MB.
+const MOST_INTERVALS_TOGETHER: u128 = 1_000_000;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 /// Slower than this nobody should wait for a rollback.
@@ -196,9 +201,13 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
     let signals = signals::read(keys.get("signals"), &sources, r);
     let known = Known::new(interval, sources, signals);
     let triggers = triggers::read(keys.get("triggers"), mode, &known, r);
-    if keys.get("triggers").is_none() {
-        keys.need("triggers", "{ … }", r);
+    if triggers.is_empty() && !keys.has("triggers") {
+        r.add(
+            Draft::error("missing", keys.at.clone(), "the policy has no triggers")
+                .hint("add `[triggers.NAME]` with `when` and `severity`"),
+        );
     }
+    bound_memory(&known, &triggers, r);
     let release = releases::read(keys.get("release"), &known, r);
     let plans = plans::read(keys.get("plans"), keys.get("release").is_some(), &known, r);
     triggers::check_plans(&triggers, &plans, &known, r);
@@ -214,6 +223,43 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
         plans: all(plans)?,
         escalation: escalation?,
     })
+}
+
+/// Refuses a policy whose windows and holds are each in bounds, and together are
+/// not.
+fn bound_memory(known: &Known, triggers: &[Trigger], r: &mut Reader) {
+    let ticks = |span: Duration, interval: Duration| span.as_millis() / interval.as_millis().max(1);
+    let windows = known.signals.values().flatten().map(|signal| {
+        let source = known.sources.get(&signal.source).and_then(Option::as_ref);
+        ticks(
+            signal.window,
+            source.map_or(known.tick, |source| source.interval),
+        )
+    });
+    let holds = triggers
+        .iter()
+        .map(|t| ticks(t.when.hold.span(), known.tick));
+    let (windows, holds): (u128, u128) = (windows.sum(), holds.sum());
+    if windows + holds > MOST_INTERVALS_TOGETHER {
+        let widest = if windows > holds {
+            "signals"
+        } else {
+            "triggers"
+        };
+        let at = r.marks.get(widest).cloned().unwrap_or(0..0);
+        r.add(
+            Draft::error(
+                "size",
+                at,
+                format!(
+                    "all windows and holds together span {} intervals: at most \
+                     {MOST_INTERVALS_TOGETHER} go",
+                    windows + holds
+                ),
+            )
+            .hint("shorten the longest, or set a longer `interval`"),
+        );
+    }
 }
 
 /// The map without its options, if none is missing.

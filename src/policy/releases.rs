@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use super::conditions::Known;
 use super::fault::Draft;
-use super::keys::{Item, Keys, LONGEST, Reader};
-use super::plans::argv;
+use super::keys::{Item, Keys, LONGEST, Later, Reader};
+use super::steps::argv;
 use super::{names, signals};
 use crate::model::{Current, ReleaseRule, SourceKind};
 
 const DEFAULT_GOOD_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// What says which release runs, in later versions.
+const LATER_CURRENT: [Later; 1] = [(
+    "run",
+    "write the version to a file and use `file`, or call `backstop deploy` from the pipeline",
+)];
 
 /// Placeholders that a target check may use: nothing has been decided yet.
 const IN_CHECK: [&str; 4] = ["service", "current", "target", "host"];
@@ -68,7 +74,7 @@ fn current(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
         &[],
         r,
     )?;
-    let kind = keys.one_of(&["symlink", "file", "metric", "run"], r)?;
+    let kind = keys.one_of(&["symlink", "file", "metric"], &LATER_CURRENT, r)?;
     if kind.key != "metric" {
         for key in ["label", "source"] {
             if let Some(item) = keys.get(key) {
@@ -80,18 +86,7 @@ fn current(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
     match kind.key.as_str() {
         "symlink" => names::path(&kind, r).map(Current::Symlink),
         "file" => names::path(&kind, r).map(Current::File),
-        "metric" => metric(&keys, &kind, known, r),
-        _ => {
-            r.add(
-                Draft::error(
-                    "unsupported",
-                    kind.key_at.clone(),
-                    "`current = { run }` is not supported by this version",
-                )
-                .hint("write the version to a file and use `current = { file = \"/…\" }`, or call `backstop deploy` from the pipeline"),
-            );
-            None
-        }
+        _ => metric(&keys, &kind, known, r),
     }
 }
 

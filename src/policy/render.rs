@@ -1,10 +1,11 @@
-//! Faults as a person reads them: the text underlined, rustc's way.
+//! Faults as a person reads them: the text underlined, rustc's way. Only the
+//! lines of a secret that does not belong into the file are not shown.
 
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::fault::{Fault, FaultSeverity, Place};
+use super::fault::{Fault, FaultSeverity, Place, SECRET};
 
 /// Columns of a rendered fault; longer lines are cut around what is underlined.
 const WIDTH: usize = 120;
@@ -41,6 +42,12 @@ fn report<'a>(fault: &'a Fault, text: &'a str) -> Group<'a> {
     let mut group = Group::with_title(level.primary_title(fault.message.as_str()));
     group = match &fault.place {
         None => group.element(Origin::path(fault.file.as_str())),
+        // What is underlined here must not reach a log.
+        Some(place) if fault.code == SECRET => group.element(
+            Origin::path(fault.file.as_str())
+                .line(place.line)
+                .char_column(place.column),
+        ),
         Some(place) => snippets(group, fault, place, text),
     };
     if let Some(hint) = &fault.hint {
@@ -62,8 +69,12 @@ fn snippets<'a>(mut group: Group<'a>, fault: &'a Fault, place: &Place, text: &'a
         .map(|p| line_end(text, p.offset + p.length))
         .max()
         .unwrap_or_default();
-    let Some(source) = text.get(start..end) else {
-        return group.element(Origin::path(fault.file.as_str()));
+    let Some(source) = text.get(start..end).filter(|source| is_readable(source)) else {
+        return group.element(
+            Origin::path(fault.file.as_str())
+                .line(place.line)
+                .char_column(place.column),
+        );
     };
     let mut snippet = Snippet::source(source)
         .path(fault.file.as_str())
@@ -84,7 +95,7 @@ fn snippets<'a>(mut group: Group<'a>, fault: &'a Fault, place: &Place, text: &'a
     for related in fault.related.iter().filter(|r| !near(&r.place)) {
         let start = line_start(text, related.place.offset);
         let end = line_end(text, related.place.offset + related.place.length);
-        if let Some(source) = text.get(start..end) {
+        if let Some(source) = text.get(start..end).filter(|source| is_readable(source)) {
             group = group.element(
                 Snippet::source(source)
                     .path(fault.file.as_str())
@@ -98,6 +109,12 @@ fn snippets<'a>(mut group: Group<'a>, fault: &'a Fault, place: &Place, text: &'a
         }
     }
     group
+}
+
+/// Whether an excerpt is worth showing: a person did not write longer lines, and
+/// laying them out takes long.
+fn is_readable(source: &str) -> bool {
+    source.len() <= 10_000 && source.lines().all(|line| line.len() <= 1000)
 }
 
 fn range(place: &Place, start: usize) -> Range<usize> {

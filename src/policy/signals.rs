@@ -1,11 +1,11 @@
 //! `[signals.NAME]`: values derived from one source over a window.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::fault::{Draft, listed, nearest};
-use super::keys::{Item, Keys, LONGEST, Reader};
-use super::quoted::Quoted;
+use super::keys::{Item, Keys, LONGEST, Later, Reader};
 use super::{MOST_INTERVALS, names, show};
 use crate::model::{By, Over, Selector, Signal, SignalKind, Source, SourceKind, Unit};
 
@@ -14,9 +14,7 @@ const MOST_SIGNALS: usize = 1000;
 
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 9] = [
-    "ratio", "rate", "increase", "quantile", "value", "age", "query", "count", "flag",
-];
+const KINDS: [&str; 6] = ["ratio", "rate", "increase", "quantile", "value", "age"];
 
 const KEYS: &[&str] = &[
     "source", "window", "by", "over", "ratio", "rate", "increase", "quantile", "value", "age",
@@ -24,7 +22,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// Kinds of later versions, and the nearest thing that works.
-const LATER: [(&str, &str); 3] = [
+const LATER: [Later; 3] = [
     (
         "query",
         "derive it from the service's own metrics with `ratio`, `rate` or `quantile`",
@@ -59,23 +57,7 @@ fn signal(item: &Item<'_>, sources: &Sources, r: &mut Reader) -> Option<Signal> 
         }
         Some((item, sources.get(name)?.as_ref()?))
     });
-    let kind = keys.one_of(&KINDS, r);
-    if let Some(kind) = &kind
-        && let Some((_, instead)) = LATER.iter().find(|(later, _)| *later == kind.key)
-    {
-        r.add(
-            Draft::error(
-                "unsupported",
-                kind.key_at.clone(),
-                format!(
-                    "signals of kind `{}` are not supported by this version",
-                    kind.key
-                ),
-            )
-            .hint(*instead),
-        );
-        return None;
-    }
+    let kind = keys.one_of(&KINDS, &LATER, r);
     if let Some(kind) = &kind {
         only_with_value(&keys, kind, r);
     }
@@ -113,11 +95,11 @@ fn window(keys: &Keys<'_>, source: Option<&Source>, r: &mut Reader) -> Option<Du
     let item = keys.get("window");
     let window = match &item {
         Some(item) => item.duration(Duration::from_millis(200)..=LONGEST, r)?,
-        None => DEFAULT_WINDOW,
+        None => DEFAULT_WINDOW.max(source?.interval * 2),
     };
     let interval = source?.interval;
     let at = item.map_or_else(|| keys.at.clone(), |item| item.at);
-    fits(window, interval, "a window", at, r).then_some(window)
+    fits(window, interval, "a window", |_| at, r).then_some(window)
 }
 
 /// Whether a window is at least two, and not absurdly many, intervals of its
@@ -126,11 +108,12 @@ pub(super) fn fits(
     window: Duration,
     interval: Duration,
     what: &str,
-    at: std::ops::Range<usize>,
+    at: impl FnOnce(&mut Reader) -> Range<usize>,
     r: &mut Reader,
 ) -> bool {
     let samples = window.as_millis() / interval.as_millis().max(1);
     if samples < 2 {
+        let at = at(r);
         r.add(
             Draft::error(
                 "window",
@@ -146,6 +129,7 @@ pub(super) fn fits(
         return false;
     }
     if samples > MOST_INTERVALS {
+        let at = at(r);
         r.add(
             Draft::error(
                 "window",
@@ -332,22 +316,14 @@ fn quantile(
 pub(super) fn selector(item: &Item<'_>, r: &mut Reader) -> Option<Selector> {
     let quoted = item.string(r)?;
     Selector::parse(quoted.value)
-        .map_err(|e| r.add(selector_fault(&quoted, e.offset, e.len, &e.message, r)))
+        .map_err(|e| {
+            r.add(Draft::error(
+                "selector",
+                r.inside(&quoted, e.offset, e.len),
+                format!("`{}`: {e}", item.key),
+            ));
+        })
         .ok()
-}
-
-fn selector_fault(
-    quoted: &Quoted<'_>,
-    offset: usize,
-    len: usize,
-    message: &str,
-    r: &Reader,
-) -> Draft {
-    Draft::error(
-        "selector",
-        r.inside(quoted, offset, len),
-        format!("not a selector: {message}"),
-    )
 }
 
 /// "signal `x` is not defined", with what is.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
-use super::fault::{Draft, listed, nearest};
-use super::keys::{Item, Keys, LONGEST, Reader};
+use super::fault::Draft;
+use super::keys::{Item, Keys, LONGEST, Later, Reader};
 use super::names;
+use super::requests::{address, bytes, headers, url};
 use crate::model::{Expect, Source, SourceKind, Tls};
 
 /// Sources per policy; each costs a connection per interval.
@@ -80,7 +79,7 @@ const ANY: &[&str] = &[
 ];
 
 /// Types of later versions, and the nearest thing that works.
-const LATER: [(&str, &str); 5] = [
+const LATER: [Later; 5] = [
     (
         "prometheus",
         "scrape the service's own metrics page with `type = \"scrape\"`",
@@ -160,24 +159,13 @@ enum Kind {
 }
 
 fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
-    let item = keys.need("type", "\"scrape\"", r)?;
-    let kind = item.string(r)?.value;
-    if let Some((_, instead)) = LATER.iter().find(|(later, _)| *later == kind) {
-        r.add(
-            item.fault(
-                "unsupported",
-                format!("sources of type `{kind}` are not supported by this version"),
-            )
-            .hint(*instead),
-        );
-        return None;
-    }
-    item.choice(
+    keys.need("type", "\"scrape\"", r)?.choice_or_later(
         &[
             ("scrape", Kind::Scrape),
             ("probe", Kind::Probe),
             ("tcp", Kind::Tcp),
         ],
+        &LATER,
         r,
     )
 }
@@ -294,8 +282,8 @@ fn expect(item: &Item<'_>, method: &str, timeout: Duration, r: &mut Reader) -> O
             .elements(500, r)?
             .iter()
             .map(|item| item.count(100..=599, r).and_then(|n| u16::try_from(n).ok()))
-            .collect::<Option<Vec<_>>>()?,
-        None => Vec::new(),
+            .collect::<Option<Vec<_>>>(),
+        None => Some(Vec::new()),
     };
     for key in ["body_contains", "json"] {
         if let Some(item) = keys.get(key).filter(|_| method == "HEAD") {
@@ -305,8 +293,8 @@ fn expect(item: &Item<'_>, method: &str, timeout: Duration, r: &mut Reader) -> O
     }
     let body_contains = keys.string("body_contains", r);
     let json = match keys.get("json") {
-        Some(item) => json(&item, r)?,
-        None => BTreeMap::new(),
+        Some(item) => json(&item, r),
+        None => Some(BTreeMap::new()),
     };
     let within = keys.get("within").and_then(|item| {
         let within = item.duration(Duration::from_millis(1)..=LONGEST, r)?;
@@ -322,9 +310,9 @@ fn expect(item: &Item<'_>, method: &str, timeout: Duration, r: &mut Reader) -> O
         Some(within)
     });
     Some(Expect {
-        status,
+        status: status?,
         body_contains,
-        json,
+        json: json?,
         within,
     })
 }
@@ -375,80 +363,6 @@ fn json_value(entry: &Item<'_>, r: &mut Reader) -> Option<serde_json::Value> {
     Some(value)
 }
 
-/// A URL as the client that will use it reads it.
-pub(super) fn url(item: &Item<'_>, r: &mut Reader) -> Option<String> {
-    let quoted = item.string(r)?;
-    let parsed = match Url::parse(quoted.value) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-        Ok(url) => {
-            r.add(
-                item.fault(
-                    "url",
-                    format!(
-                        "`{}` must be an http or https URL, not {}",
-                        item.key,
-                        url.scheme()
-                    ),
-                )
-                .hint("write `http://HOST:PORT/PATH`"),
-            );
-            return None;
-        }
-        Err(e) => {
-            r.add(
-                item.fault("url", format!("`{}` is not a URL: {e}", item.key))
-                    .hint("write `http://HOST:PORT/PATH`"),
-            );
-            return None;
-        }
-    };
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        secret_warning(item, "the URL has credentials in it", r);
-    }
-    Some(quoted.value.to_owned())
-}
-
-fn secret_warning(item: &Item<'_>, what: &str, r: &mut Reader) {
-    r.add(Draft::warning("secret", item.key_at.clone(), what).hint(
-        "a policy is no place for secrets: it is read, copied and printed; \
-             let the service answer on loopback without them",
-    ));
-}
-
-/// The `headers` of a request.
-pub(super) fn headers(keys: &Keys<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
-    let Some(item) = keys.get("headers") else {
-        return Some(BTreeMap::new());
-    };
-    let mut out = BTreeMap::new();
-    let mut good = item.value.is_table();
-    for entry in item.named(100, r) {
-        let Some(value) = entry.string(r) else {
-            good = false;
-            continue;
-        };
-        if HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
-            let message = format!("`{}` is not the name of a header", entry.key);
-            r.add(Draft::error("header", entry.key_at.clone(), message));
-        } else if HeaderValue::from_str(value.value).is_err() {
-            let message = format!("the value of `{}` has control characters", entry.key);
-            r.add(entry.fault("header", message));
-        }
-        if [
-            "authorization",
-            "proxy-authorization",
-            "cookie",
-            "x-api-key",
-        ]
-        .contains(&entry.key.to_ascii_lowercase().as_str())
-        {
-            secret_warning(&entry, "this header carries a secret", r);
-        }
-        out.insert(entry.key.clone(), value.value.to_owned());
-    }
-    good.then_some(out)
-}
-
 fn tls(keys: &Keys<'_>, r: &mut Reader) -> Option<Tls> {
     let path = |key: &str, r: &mut Reader| match keys.get(key) {
         Some(item) => names::path(&item, r).map(Some),
@@ -473,65 +387,4 @@ fn tls(keys: &Keys<'_>, r: &mut Reader) -> Option<Tls> {
         );
     }
     Some(Tls { ca, cert, key })
-}
-
-fn address(item: &Item<'_>, r: &mut Reader) -> Option<String> {
-    let quoted = item.string(r)?;
-    let good = quoted.value.rsplit_once(':').is_some_and(|(host, port)| {
-        let host_good = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && !host.contains([':', '/', '@', ' ']),
-        };
-        host_good && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if !good {
-        r.add(
-            item.fault("address", format!("`{}` is not `host:port`", quoted.value))
-                .hint("write `127.0.0.1:5432`, `db.internal:5432` or `[::1]:5432`"),
-        );
-        return None;
-    }
-    Some(quoted.value.to_owned())
-}
-
-/// A number of bytes, or a string such as `64 MiB`.
-fn bytes(item: &Item<'_>, range: std::ops::RangeInclusive<u64>, r: &mut Reader) -> Option<u64> {
-    const UNITS: [(&str, u64); 5] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("B", 1),
-        ("", 1),
-    ];
-    if !item.value.is_str() {
-        return item.count(range, r);
-    }
-    let text = item.string(r)?.value.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let unit = text[digits..].trim();
-    let found = UNITS.iter().find(|(name, _)| *name == unit);
-    let n = found
-        .and_then(|(_, scale)| text[..digits].parse::<u64>().ok()?.checked_mul(*scale))
-        .filter(|n| range.contains(n));
-    if n.is_none() {
-        let units = UNITS
-            .iter()
-            .map(|(name, _)| *name)
-            .filter(|name| !name.is_empty());
-        let hint = match (found, nearest(unit, units.clone())) {
-            (None, Some(near)) => format!("did you mean `{near}`?"),
-            (None, None) => format!("units are {}", listed(units)),
-            _ => format!("from {} to {} bytes go", range.start(), range.end()),
-        };
-        r.add(
-            item.fault(
-                "value",
-                format!("`{}` is not a size that fits `{}`", text, item.key),
-            )
-            .hint(hint),
-        );
-    }
-    n
 }

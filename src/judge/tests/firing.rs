@@ -287,3 +287,48 @@ fn a_baseline_is_what_the_good_release_read_over_its_last_hour() {
     w.run(1, 50.0, 50.0);
     assert_eq!(w.stands("worse").findings[0].limit, Some(0.02));
 }
+
+#[test]
+fn a_quantile_is_proven_by_the_events_above_its_limit_over_the_whole_hold() {
+    let mut w = World::new(&[
+        ("slow", "p90 > 1s for 2m"),
+        ("probe", "probe_p90 > 100ms for 2m"),
+    ]);
+    let observe = |w: &mut World, below: f64, above: f64| {
+        for (le, n) in [("1", below), ("2", below + above), ("+Inf", below + above)] {
+            w.add("took_bucket", &[("le", le)], n);
+        }
+        w.now = w.now + TICK;
+        w.probed(if above > 0.0 { 200 } else { 10 });
+        w.scraped();
+        w.judged();
+    };
+    for _ in 0..13 {
+        observe(&mut w, 10.0, 0.0);
+    }
+    for _ in 0..40 {
+        observe(&mut w, 8.0, 2.0);
+    }
+    for (trigger, hits, events) in [("slow", 48.0, 240.0), ("probe", 24.0, 24.0)] {
+        let stands = w.stands(trigger);
+        assert!(stands.fired.is_some(), "{trigger}");
+        let proof = stands.findings[0].proof.unwrap();
+        assert_eq!((proof.hits, proof.events), (hits, events), "{trigger}");
+        assert!((proof.above - 0.1).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn tests_other_than_above_need_no_proof() {
+    let mut w = healthy(&[
+        ("less", "error_rate < 5%"),
+        ("rate", "rps > 0.01/s"),
+        ("zero", "error_rate == 0%"),
+    ]);
+    w.run(13, 0.0, 0.0);
+    w.run(1, 1.0, 0.0);
+    for name in ["less", "rate", "zero"] {
+        assert!(w.stands(name).proven, "{name}");
+        assert_eq!(w.stands(name).findings[0].proof, None);
+    }
+}

@@ -1,6 +1,7 @@
 //! The laws of the judge, on a small world: one page, one probe, a tick of 5 s.
 
 mod evidence;
+#[expect(clippy::float_cmp, reason = "whole counts are exact")]
 mod firing;
 mod naive;
 mod state;
@@ -56,6 +57,7 @@ fn signal(source: &str, window: u64, unit: Unit, kind: SignalKind) -> Signal {
 }
 
 /// A policy of these triggers on the world's signals.
+#[expect(clippy::too_many_lines, reason = "a table of signals")]
 pub(super) fn policy(triggers: &[(&str, &str)]) -> Policy {
     let gauge = |over| SignalKind::Value {
         of: selector("temp"),

@@ -13,7 +13,9 @@ fn evidence_against_one_release_never_acts_on_another() {
     // In mid-interval: the next scrape covers time of both.
     let at = w.now + secs(2);
     w.judge.restart(&w.policy, at);
-    assert!(w.stands("high").fired.is_none());
+    let stands = w.stands("high");
+    assert!(stands.fired.is_none() && !stands.verdict.is_judged());
+    assert_eq!(stands.findings[0].value, None);
     w.run(1, 0.0, 100.0);
     w.run(9, 10.0, 0.0);
     assert!(matches!(
@@ -98,6 +100,22 @@ fn a_reload_keeps_the_hold_of_a_trigger_whose_condition_did_not_change() {
     w.run(13, 10.0, 10.0);
     let fired: Vec<_> = w.story.iter().filter(|s| s.ends_with("fired")).collect();
     assert_eq!(fired, ["190 new fired", "190 high fired"]);
+}
+
+#[test]
+fn a_reload_in_the_middle_of_a_verification_goes_on_with_it() {
+    let mut w = World::new(&[("high", "error_rate > 5% for 1m")]);
+    w.run(13, 10.0, 0.0);
+    let calm = condition(&w.policy, "error_rate < 5% for 30s");
+    w.judge.watch(&w.policy, "calm", &calm, w.now);
+    w.run(14, 10.0, 0.0);
+    let before = w.judge.watched("calm").unwrap().clone();
+    let old = w.policy.clone();
+    w.policy.triggers.clear();
+    w.judge.revise(&old, &w.policy);
+    assert_eq!(w.judge.watched("calm"), Some(&before));
+    w.run(2, 10.0, 0.0);
+    assert!(w.judge.watched("calm").unwrap().hold_met);
 }
 
 #[test]
@@ -282,7 +300,7 @@ impl Run<'_> {
                 *other = !*other;
             }
             Step::Move(ms) => {
-                *now = Moment::from_millis(now.as_millis().saturating_add_signed(*ms))
+                *now = Moment::from_millis(now.as_millis().saturating_add_signed(*ms));
             }
         }
         Vec::new()

@@ -1,0 +1,295 @@
+//! The laws of the house, checked after every step by an observer that shares
+//! no rule with the engine: it remembers what the world did and reads what the
+//! engine ordered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstop::guard::{Command, Engine, Event, NoticeKind, Outcome, RunRecord, Service, What};
+use backstop::model::{Mode, Moment, Otherwise, Response, Unit};
+
+use crate::policies::SERVICE;
+
+#[derive(Default)]
+pub struct Laws {
+    last_ticket: u64,
+    outcomes: BTreeMap<u64, Outcome>,
+    bad: BTreeSet<String>,
+    seen: Vec<String>,
+    /// Valid approvals: incident → name → when.
+    approvals: BTreeMap<u64, BTreeMap<String, Moment>>,
+    asked: BTreeMap<u64, Moment>,
+    frozen_until: Option<Moment>,
+    distrusted: bool,
+    /// Steps whose program was started.
+    started: BTreeSet<(u64, usize, u32)>,
+    pub runs: u64,
+    pub cured: u64,
+}
+
+impl Laws {
+    /// What the world is about to tell the engine.
+    pub fn hear(&mut self, at: Moment, guarded: bool, event: &Event) {
+        if !guarded {
+            return;
+        }
+        match event {
+            Event::Released { version, .. } => {
+                if !self.seen.contains(version) {
+                    self.seen.push(version.clone());
+                }
+            }
+            Event::Answered {
+                incident,
+                by,
+                approve: true,
+                role,
+                ..
+            } => {
+                let holds = match role {
+                    Some(role) => by.roles.contains(role),
+                    None => !by.roles.is_empty(),
+                };
+                if holds {
+                    let people = self.approvals.entry(*incident).or_default();
+                    people.entry(by.name.clone()).or_insert(at);
+                }
+            }
+            Event::Froze { freeze, .. } => {
+                if freeze.until.is_some_and(|until| until > at) {
+                    self.frozen_until = freeze.until;
+                }
+            }
+            Event::Unfroze { .. } => {
+                self.frozen_until = None;
+                self.distrusted = false;
+            }
+            Event::Distrusted { .. } => self.distrusted = true,
+            _ => {}
+        }
+    }
+
+    /// What the engine ordered, and what it is then.
+    pub fn check(&mut self, engine: &mut Engine, before: Option<Moment>, commands: &[Command]) {
+        let state = engine.state();
+        let now = state.now;
+        assert!(before.is_none_or(|b| b <= now), "time went back");
+        let Some(service) = state.services.get(SERVICE) else {
+            if let Some(retired) = state.retired.get(SERVICE) {
+                self.law_7_outcomes(&retired.runs, commands);
+            }
+            return;
+        };
+        self.law_2_one_open_run(service);
+        for record in &service.runs {
+            if record.ticket > self.last_ticket {
+                self.last_ticket = record.ticket;
+                if !record.shadow {
+                    self.started_run(now, service, record, commands);
+                }
+            }
+        }
+        for command in commands {
+            if let Command::Run(order) = command {
+                assert!(!order.shadow, "law 1: ordered in shadow");
+                let run = service.runs.iter().find(|r| r.ticket == order.ticket);
+                let open = run.is_some_and(|r| !r.shadow);
+                assert!(open, "law 1: an order without a run: {order:?}");
+                let idempotent = match &service.phase {
+                    backstop::guard::Phase::Acting(run) => run.plan.steps[order.step].idempotent,
+                    _ => false,
+                };
+                let again = self
+                    .started
+                    .contains(&(order.ticket, order.step, order.attempt));
+                assert!(!again || idempotent, "I1: started twice: {order:?}");
+            }
+            if let Command::Note(note) = command {
+                assert!(!note.reason.is_empty(), "a note without a reason: {note:?}");
+                if let (What::Asked, Some(incident)) = (note.what, note.incident) {
+                    self.asked.insert(incident, note.at);
+                    self.approvals.remove(&incident);
+                }
+                if note.what == What::RollingBack
+                    && let Some(cause) = &note.cause
+                    && let Some(evidence) = &cause.evidence
+                    && cause.since.is_some()
+                    && cause.unit != Unit::Plain
+                {
+                    let covers = evidence.covers.as_millis() * 5;
+                    let full = covers >= u128::from(cause.window_ms) * 4;
+                    assert!(full, "law 1: before the first full window: {note:?}");
+                }
+            }
+        }
+        self.law_7_outcomes(&service.runs, commands);
+        self.left_behind(service);
+        let deadline = engine.deadline();
+        assert!(
+            deadline.is_none_or(|d| d > now),
+            "law 8: {deadline:?} is not after {now:?}"
+        );
+        let again = engine.step(now, Event::Woke);
+        assert!(again.is_empty(), "law 8: woken twice: {again:?}");
+    }
+
+    /// A program was started.
+    pub fn starts(&mut self, ticket: u64, step: usize, attempt: u32) {
+        self.started.insert((ticket, step, attempt));
+    }
+
+    fn law_2_one_open_run(&self, service: &Service) {
+        let open = service.runs.iter().filter(|r| r.ended.is_none()).count();
+        assert!(open <= 1, "law 2: {open} open runs");
+        let mut last = 0;
+        for run in &service.runs {
+            assert!(run.ticket > last, "law 2: tickets fell");
+            last = run.ticket;
+        }
+        let watching = matches!(service.phase, backstop::guard::Phase::Watching);
+        assert_eq!(
+            watching,
+            service.incident.is_none(),
+            "an incident is open in every phase but watching: {:?}",
+            service.phase
+        );
+    }
+
+    fn started_run(
+        &mut self,
+        now: Moment,
+        service: &Service,
+        record: &RunRecord,
+        commands: &[Command],
+    ) {
+        self.runs += 1;
+        let at = record.started;
+        let incident = service
+            .incident
+            .as_ref()
+            .filter(|i| i.number == record.incident)
+            .or_else(|| service.closed.iter().find(|i| i.number == record.incident))
+            .expect("law 6: a run belongs to an incident");
+        let earlier: Vec<&RunRecord> = service
+            .runs
+            .iter()
+            .filter(|r| r.ticket < record.ticket && !r.shadow)
+            .collect();
+        let next = incident.runs.iter().filter(|r| !r.shadow).count() > 1;
+        let by_person = record.ordered_by.is_some();
+        assert!(
+            self.frozen_until.is_none_or(|until| until <= now) && !self.distrusted,
+            "law 1: acted while frozen"
+        );
+
+        let plan = &service.policy.plans[&record.plan];
+        if !by_person {
+            if !next {
+                let ended = earlier.iter().filter_map(|r| r.ended).max();
+                assert!(
+                    ended.is_none_or(|e| e + plan.cooldown <= at),
+                    "law 4: within the cooldown"
+                );
+            }
+            let recent = earlier
+                .iter()
+                .filter(|r| at.since(r.started) < plan.budget.period)
+                .count();
+            assert!(
+                recent < plan.budget.runs as usize,
+                "law 4: {recent} runs before, of {}",
+                plan.budget.runs
+            );
+        }
+        if !by_person && !next {
+            let trigger = service
+                .policy
+                .triggers
+                .iter()
+                .find(|t| t.name == incident.trigger)
+                .expect("law 6: a run without a trigger");
+            assert_eq!(trigger.mode, Mode::Enforce, "law 1: acted in shadow");
+            let judgement = service.judge.trigger(&trigger.name).unwrap();
+            // With a first step that is over at once the evidence has already
+            // started anew; no simulated plan is like that.
+            assert!(
+                judgement.verdict.is_breach() && judgement.hold_met,
+                "law 1: acted on {:?}, hold met: {}",
+                judgement.verdict,
+                judgement.hold_met
+            );
+            if let Response::Approve(approve) = &trigger.response {
+                let asked = self.asked.get(&incident.number).copied().unwrap();
+                let people = self.approvals.get(&incident.number).map_or(0, |people| {
+                    people
+                        .values()
+                        .filter(|&&when| when >= asked && when.since(asked) <= approve.within)
+                        .count()
+                });
+                let late =
+                    approve.otherwise == Otherwise::Rollback && at.since(asked) >= approve.within;
+                assert!(
+                    people >= approve.quorum as usize || late,
+                    "law 3: {people} of {} agreed",
+                    approve.quorum
+                );
+            }
+            let told = commands.iter().any(|c| {
+                matches!(c, Command::Note(n) if n.what == What::RollingBack
+                    && n.cause.as_ref().is_some_and(|c| c.since.is_some() && !c.policy.is_empty()))
+            });
+            assert!(told, "law 6: a run without its cause");
+        }
+        if let Some(to) = &record.to {
+            assert_ne!(Some(to), record.from.as_ref(), "law 5: to the running one");
+            assert!(!self.bad.contains(to), "law 5: to a bad one: {to}");
+            let place = |v: &String| self.seen.iter().position(|s| s == v);
+            if let (Some(from), Some(to)) = (record.from.as_ref().and_then(place), place(to)) {
+                assert!(to < from, "law 5: forward");
+            }
+        }
+    }
+
+    fn law_7_outcomes(&mut self, runs: &[RunRecord], commands: &[Command]) {
+        for record in runs.iter().filter(|r| !r.shadow) {
+            let Some(outcome) = record.outcome else {
+                continue;
+            };
+            assert!(record.ended.is_some(), "law 7: an outcome before the end");
+            if let Some(known) = self.outcomes.get(&record.ticket) {
+                assert_eq!(*known, outcome, "law 7: two outcomes");
+                continue;
+            }
+            self.outcomes.insert(record.ticket, outcome);
+            match outcome {
+                Outcome::Cured => self.cured += 1,
+                Outcome::NotCured
+                | Outcome::Failed
+                | Outcome::TimedOut
+                | Outcome::Aborted
+                | Outcome::LostTrack => {
+                    let reached = commands.iter().any(|c| {
+                        matches!(c, Command::Tell(n)
+                            if matches!(n.kind, NoticeKind::Failed | NoticeKind::NotCured)
+                                && !n.notify.is_empty())
+                    });
+                    assert!(reached, "law 7: {outcome:?} reached nobody: {commands:#?}");
+                }
+                other => panic!("law 7: a run ended as {other:?}"),
+            }
+            let whole = matches!(outcome, Outcome::Cured | Outcome::NotCured);
+            if whole && record.to.is_some() {
+                self.bad.extend(record.from.clone());
+            }
+        }
+    }
+
+    /// A run that is being verified has left its release already.
+    fn left_behind(&mut self, service: &Service) {
+        if let backstop::guard::Phase::Verifying(v) = &service.phase
+            && v.target.is_some()
+            && let Some(record) = service.runs.iter().find(|r| r.ticket == v.ticket)
+        {
+            self.bad.extend(record.from.clone());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Random policies, as TOML through the real loader: what a file can say is
+//! what the engine is driven with.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use backstop::model::Policy;
+
+use crate::rng::Rng;
+
+pub const SERVICE: &str = "checkout";
+
+/// A random policy in either mode.
+pub fn policy(rng: &mut Rng) -> Arc<Policy> {
+    let mode = *rng.pick(&["enforce", "enforce", "enforce", "shadow"]);
+    let window = *rng.pick(&["15s", "30s", "1m"]);
+    let mut text = format!(
+        r#"
+service = "{SERVICE}"
+mode = "{mode}"
+interval = "5s"
+
+[sources.app]
+type = "scrape"
+url = "http://127.0.0.1:9464/metrics"
+
+[sources.web]
+type = "probe"
+url = "http://127.0.0.1:8080/health"
+
+[signals.error_rate]
+source = "app"
+ratio = {{ of = 'http_requests_total{{code=~"5.."}}', to = "http_requests_total" }}
+window = "{window}"
+
+[signals.p95]
+source = "app"
+quantile = {{ q = 0.95, of = "http_request_duration_seconds" }}
+window = "{window}"
+
+[signals.queue]
+source = "app"
+value = "queue_length"
+"#
+    );
+    let hold = |rng: &mut Rng| {
+        (*rng.pick(&[
+            "",
+            " for 30s",
+            " for 1m",
+            " for 3m",
+            " for 1m of 2m",
+            " for 5m",
+        ]))
+        .to_owned()
+    };
+    for (name, condition) in [
+        ("errors", "error_rate > 5%"),
+        ("slow", "p95 > 500ms"),
+        ("down", "web is down"),
+        ("queue", "queue > 100 and error_rate >= 1%"),
+        ("either", "(queue > 500 or web is down) and error_rate > 1%"),
+    ] {
+        if rng.one_in(3) && name != "errors" {
+            continue;
+        }
+        let severity = *rng.pick(&["critical", "critical", "high", "medium", "low"]);
+        let hold = hold(rng);
+        let _ = write!(
+            text,
+            "\n[triggers.{name}]\nwhen = \"{condition}{hold}\"\nseverity = \"{severity}\"\nclear_for = \"{}\"\nmin_events = {}\n",
+            rng.pick(&["20s", "1m", "2m"]),
+            rng.pick(&[1, 20, 50]),
+        );
+        if rng.one_in(6) {
+            text.push_str("confidence = 0\n");
+        }
+        if mode == "enforce" && rng.one_in(6) {
+            text.push_str("mode = \"shadow\"\n");
+        }
+        if severity == "high" || severity == "medium" {
+            let _ = writeln!(
+                text,
+                "approve = {{ roles = [\"lead\", \"sre\"], quorum = {}, within = \"{}\", otherwise = \"{}\" }}",
+                rng.pick(&[1, 2]),
+                rng.pick(&["1m", "5m", "15m"]),
+                rng.pick(&["escalate", "rollback", "dismiss"]),
+            );
+        }
+    }
+    let releases = !rng.one_in(5);
+    if releases {
+        text.push_str("\n[release]\ncurrent = \"reported\"\n");
+        let _ = writeln!(text, "good_after = \"{}\"", rng.pick(&["1m", "3m"]));
+        if rng.one_in(3) {
+            let _ = writeln!(text, "settle = \"{}\"", rng.pick(&["30s", "2m"]));
+        }
+        if rng.one_in(3) {
+            let _ = writeln!(text, "blame = \"{}\"", rng.pick(&["5m", "1h"]));
+        }
+        match rng.below(4) {
+            0 => text.push_str("target = { fallback = \"previous\" }\n"),
+            1 => text.push_str("target = { check = [\"/bin/true\", \"{target}\"] }\n"),
+            _ => {}
+        }
+    }
+    let _ = write!(
+        text,
+        "\n[plans.rollback]\ntimeout = \"{}\"\ncooldown = \"{}\"\nbudget = \"{} per 2h\"\n",
+        rng.pick(&["1m", "10m"]),
+        rng.pick(&["1m", "10m", "30m"]),
+        rng.pick(&[1, 2, 3]),
+    );
+    let require = *rng.pick(&[
+        "",
+        "require = [\"error_rate < 5% for 30s\"], ",
+        "require = [\"web is up\", \"error_rate < 5%\"], ",
+    ]);
+    let _ = writeln!(
+        text,
+        "verify = {{ {require}within = \"{}\", otherwise = \"{}\", watch = \"{}\" }}",
+        rng.pick(&["3m", "5m"]),
+        if releases {
+            *rng.pick(&["escalate", "next"])
+        } else {
+            "escalate"
+        },
+        rng.pick(&["1m", "15m"]),
+    );
+    let target = if releases { "{target}" } else { "previous" };
+    let _ = write!(
+        text,
+        "\n[[plans.rollback.steps]]\nname = \"switch\"\nsymlink = {{ link = \"/srv/current\", to = \"/srv/releases/{target}\" }}\nidempotent = {}\n",
+        rng.one_in(2)
+    );
+    if rng.one_in(2) {
+        let _ = write!(
+            text,
+            "\n[[plans.rollback.steps]]\nname = \"restart\"\nrun = [\"/bin/restart\", \"{{service}}\"]\nretries = {}\non_failure = \"{}\"\nidempotent = {}\n",
+            rng.below(3),
+            rng.pick(&["stop", "continue"]),
+            rng.one_in(2)
+        );
+    }
+    if rng.one_in(3) {
+        text.push_str("\n[[plans.rollback.steps]]\nname = \"settle\"\nwait = \"20s\"\n");
+    }
+    if rng.one_in(3) {
+        text.push_str("\n[[plans.rollback.steps]]\nname = \"answers\"\ncheck = \"web is up\"\ntimeout = \"40s\"\n");
+    }
+    if rng.one_in(3) {
+        text.push_str(
+            "\n[[plans.rollback.steps]]\nname = \"traffic back\"\nrun = [\"/bin/traffic\"]\nalways = true\n",
+        );
+    }
+    text.push_str("\n[[escalation]]\nnotify = [\"slack\"]\n");
+    if rng.one_in(2) {
+        text.push_str("\n[[escalation]]\nafter = \"5m\"\nnotify = [\"pager\"]\nrepeat = \"15m\"\n");
+    }
+    if rng.one_in(2) {
+        text.push_str("\n[[escalation]]\non = \"failed\"\nnotify = [\"boss\"]\n");
+    }
+    load(&text)
+}
+
+pub fn load(text: &str) -> Arc<Policy> {
+    let loaded = backstop::policy::load("simulated.toml", text);
+    let faults: Vec<String> = loaded.faults.iter().map(|f| format!("{f:?}")).collect();
+    Arc::new(
+        loaded
+            .policy
+            .unwrap_or_else(|| panic!("{text}\n{}", faults.join("\n"))),
+    )
+}

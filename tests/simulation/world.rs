@@ -1,0 +1,322 @@
+//! The world that a seed makes up: a service with releases, its traffic and
+//! faults, people, a flaky agent. It knows nothing of the engine's rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstop::guard::{Event, Freeze, Order, Person};
+use backstop::model::{
+    Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd,
+};
+
+use crate::policies::SERVICE;
+use crate::rng::Rng;
+
+/// Upper bounds of the latency histogram, in seconds.
+const BOUNDS: [&str; 4] = ["0.1", "0.5", "2", "+Inf"];
+
+pub struct World {
+    pub tick: u64,
+    ok: f64,
+    failed: f64,
+    buckets: [f64; 4],
+    series: Vec<Arc<Series>>,
+    /// Versions deployed so far: `v1`, `v2`, …
+    pub last_version: u64,
+    pub running: u64,
+    bad_from: u64,
+    /// What is broken now, and until which tick.
+    fault: Fault,
+    until: u64,
+    /// A program that runs: the order, and whether its start was recorded.
+    pub working: Option<Working>,
+    /// Versions whose change the agent has not seen yet.
+    pub told: u64,
+    pub chaos: bool,
+}
+
+#[derive(Clone)]
+pub struct Working {
+    pub order: Order,
+    pub started: bool,
+    pub ends: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// Some errors, whatever the release.
+    Errors(u64),
+    Slow,
+    Down,
+    /// Nothing can be sampled.
+    Unseen,
+    /// No traffic.
+    Quiet,
+    Queue,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let named = |name: &str, label: (&str, &str)| {
+            Arc::new(Series::new(
+                name,
+                vec![(label.0.to_owned(), label.1.to_owned())],
+            ))
+        };
+        let mut series = vec![
+            named("http_requests_total", ("code", "200")),
+            named("http_requests_total", ("code", "503")),
+        ];
+        for bound in BOUNDS {
+            series.push(named("http_request_duration_seconds_bucket", ("le", bound)));
+        }
+        series.push(Arc::new(Series::new("queue_length", Vec::new())));
+        Self {
+            tick: 200_000,
+            ok: 1e6,
+            failed: 1e3,
+            buckets: [9e5, 1e6, 1e6, 1e6],
+            series,
+            last_version: 1,
+            running: 1,
+            bad_from: u64::MAX,
+            fault: Fault::None,
+            until: 0,
+            working: None,
+            told: 0,
+            chaos: true,
+        }
+    }
+
+    /// The nominal moment of the current tick.
+    pub fn at(&self) -> Moment {
+        Moment::from_millis(self.tick * 5000)
+    }
+
+    /// Time passes: traffic, faults, deployments.
+    pub fn go_on(&mut self, rng: &mut Rng) {
+        self.tick += 1;
+        if self.tick >= self.until || !self.chaos {
+            self.until = self.tick + 5 + rng.below(80);
+            self.fault = match rng.below(12) {
+                _ if !self.chaos => Fault::None,
+                0 => Fault::Errors(rng.below(100)),
+                1 => Fault::Slow,
+                2 => Fault::Down,
+                3 => Fault::Unseen,
+                4 => Fault::Quiet,
+                5 => Fault::Queue,
+                _ => Fault::None,
+            };
+            if !self.chaos {
+                self.bad_from = u64::MAX;
+            }
+        }
+        if self.chaos && rng.one_in(90) {
+            self.last_version += 1;
+            self.running = self.last_version;
+            self.bad_from = if rng.one_in(2) {
+                self.running
+            } else {
+                u64::MAX
+            };
+        }
+        let bad = self.running >= self.bad_from;
+        let traffic = match self.fault {
+            Fault::Quiet => 0.0,
+            _ => (rng.below(200) + 20) as f64,
+        };
+        let errors = match self.fault {
+            Fault::Errors(percent) => (traffic * percent as f64 / 100.0).floor(),
+            _ if bad => (traffic * 0.4).floor(),
+            _ => f64::from(u8::from(rng.one_in(30))),
+        };
+        self.failed += errors;
+        self.ok += (traffic - errors).max(0.0);
+        let slow = if self.fault == Fault::Slow {
+            traffic * 0.5
+        } else {
+            0.0
+        };
+        let counts = [traffic - slow, traffic - slow, traffic, traffic];
+        for (bucket, count) in self.buckets.iter_mut().zip(counts) {
+            *bucket += count.floor();
+        }
+        if self.chaos && rng.one_in(200) {
+            // The process restarted.
+            self.ok = 0.0;
+            self.failed = 0.0;
+            self.buckets = [0.0; 4];
+        }
+    }
+
+    pub fn scrape(&self, rng: &mut Rng) -> Outcome {
+        match self.fault {
+            Fault::Down => return failed(GapKind::Refused),
+            Fault::Unseen => return failed(GapKind::TimedOut),
+            _ => {}
+        }
+        if self.chaos && rng.one_in(40) {
+            return failed(*rng.pick(&[
+                GapKind::TimedOut,
+                GapKind::Malformed,
+                GapKind::NoRoute,
+                GapKind::Own,
+            ]));
+        }
+        let queue = if self.fault == Fault::Queue {
+            900.0
+        } else {
+            3.0
+        };
+        let mut values = vec![self.ok, self.failed];
+        values.extend(self.buckets);
+        values.push(queue);
+        let mut samples: Vec<Sample> = self
+            .series
+            .iter()
+            .zip(values)
+            .map(|(series, value)| Sample {
+                series: Arc::clone(series),
+                value,
+            })
+            .collect();
+        if self.chaos && rng.one_in(60) {
+            let i = usize::try_from(rng.below(samples.len() as u64)).unwrap();
+            match rng.below(4) {
+                0 => samples[i].value = f64::NAN,
+                1 => samples[i].value = f64::INFINITY,
+                2 => samples[i].value = -5.0,
+                _ => {
+                    samples.remove(i);
+                }
+            }
+        }
+        Outcome::Scraped(samples)
+    }
+
+    pub fn probe(&self, rng: &mut Rng) -> Outcome {
+        match self.fault {
+            Fault::Down => failed(GapKind::Refused),
+            Fault::Unseen => failed(GapKind::NoRoute),
+            _ => Outcome::Probed {
+                latency: Duration::from_millis(5 + rng.below(50)),
+                fault: (self.chaos && rng.one_in(30))
+                    .then(|| Gap::new(GapKind::Status, "status 503")),
+            },
+        }
+    }
+
+    /// A program was ordered.
+    pub fn work(&mut self, order: Order, rng: &mut Rng) {
+        let ends = self.tick + rng.below(6);
+        self.working = Some(Working {
+            order,
+            started: false,
+            ends,
+        });
+    }
+
+    /// What comes of the program that runs, when it is over.
+    pub fn worked(&mut self, rng: &mut Rng) -> Option<Event> {
+        let working = self.working.as_ref()?;
+        if working.ends > self.tick {
+            return None;
+        }
+        let working = self.working.take()?;
+        let how = match rng.below(12) {
+            _ if !self.chaos => HowEnded::Succeeded,
+            0 => HowEnded::Exited(1),
+            1 => HowEnded::TimedOut,
+            _ => HowEnded::Succeeded,
+        };
+        if how.is_success()
+            && let Action::Symlink { to, .. } = &working.order.action
+            && let Some(version) = to.strip_prefix("/srv/releases/v")
+        {
+            self.running = version.parse().unwrap();
+        }
+        Some(finished(&working.order, how))
+    }
+}
+
+pub fn finished(order: &Order, how: HowEnded) -> Event {
+    Event::Finished {
+        service: order.service.clone(),
+        ticket: order.ticket,
+        step: order.step,
+        end: StepEnd {
+            how,
+            output: Output::default(),
+            took: Duration::from_secs(1),
+        },
+    }
+}
+
+fn failed(kind: GapKind) -> Outcome {
+    Outcome::Failed(Gap::new(kind, kind.name()))
+}
+
+/// People: some hold roles, one holds none.
+pub fn person(rng: &mut Rng) -> Person {
+    let (name, roles): (&str, &[&str]) = *rng.pick(&[
+        ("alice", &["lead"][..]),
+        ("bob", &["sre", "lead"]),
+        ("carol", &["sre"]),
+        ("mallory", &[]),
+    ]);
+    Person {
+        name: name.to_owned(),
+        roles: roles.iter().map(|&r| r.to_owned()).collect(),
+    }
+}
+
+/// Something that a person does, sensible or not.
+pub fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) -> Event {
+    let by = person(rng);
+    let reason = "because".to_owned();
+    let incident = incident.saturating_sub(rng.below(2));
+    match rng.below(9) {
+        0..=3 => Event::Answered {
+            incident,
+            by,
+            role: rng.one_in(4).then(|| "lead".to_owned()),
+            approve: !rng.one_in(4),
+            reason,
+        },
+        4 => Event::Acknowledged {
+            incident,
+            by,
+            reason,
+        },
+        5 => Event::Ordered {
+            service: SERVICE.to_owned(),
+            by,
+            reason,
+            to: rng
+                .one_in(2)
+                .then(|| format!("v{}", 1 + rng.below(world.last_version))),
+            plan: None,
+        },
+        6 => Event::Aborted {
+            incident,
+            by,
+            reason,
+        },
+        7 => Event::Froze {
+            service: SERVICE.to_owned(),
+            freeze: Freeze {
+                owner: by.name,
+                reason,
+                since: at,
+                until: Some(at + Duration::from_secs(rng.below(900))),
+            },
+        },
+        _ => Event::Unfroze {
+            service: SERVICE.to_owned(),
+            by,
+            reason,
+        },
+    }
+}
