@@ -67,8 +67,9 @@ pub(crate) fn write_all(file: &mut dyn DiskFile, mut at: u64, mut bytes: &[u8]) 
 }
 
 /// Writes a whole file so that its name never stands for half of it: under a
-/// temporary name, synced, renamed, the directory synced. Returns it open.
-pub(crate) fn write_whole(
+/// temporary name, synced, renamed. Returns it open. Its name is durable once
+/// the directory is synced.
+pub(crate) fn write_named(
     disk: &dyn Disk,
     name: &str,
     bytes: &[u8],
@@ -81,17 +82,22 @@ pub(crate) fn write_whole(
         uninterrupted(|| disk.rename(&tmp, name))?;
         Ok(file)
     })();
-    match written {
-        Ok(file) => {
-            uninterrupted(|| disk.sync_dir())?;
-            Ok(file)
-        }
-        Err(e) => {
-            // What failed is told; the leftover is swept at the next start.
-            let _ = disk.remove(&tmp);
-            Err(e)
-        }
+    if written.is_err() {
+        // What failed is told; the leftover is swept at the next start.
+        let _ = disk.remove(&tmp);
     }
+    written
+}
+
+/// The same, with its name durable.
+pub(crate) fn write_whole(
+    disk: &dyn Disk,
+    name: &str,
+    bytes: &[u8],
+) -> io::Result<Box<dyn DiskFile>> {
+    let file = write_named(disk, name, bytes)?;
+    uninterrupted(|| disk.sync_dir())?;
+    Ok(file)
 }
 
 /// A directory of the host. Everything goes through its descriptor: a path that

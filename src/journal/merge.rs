@@ -76,6 +76,8 @@ pub(crate) struct Side {
     /// Behind the last record that was passed on; `None` as long as no segment
     /// could be read.
     pub(crate) place: Option<Place>,
+    /// The last segment in which a record was found.
+    pub(crate) last: u64,
 }
 
 struct Next {
@@ -94,6 +96,7 @@ impl Side {
             next: None,
             faults: Vec::new(),
             place: None,
+            last: 0,
         }
     }
 
@@ -116,6 +119,7 @@ impl Side {
                     samples_safe,
                     follows,
                 } => {
+                    self.last = place.first;
                     self.next = Some(Next {
                         record,
                         safe,

@@ -18,7 +18,7 @@ use super::disk::Disk;
 use super::error::{Damage, Torn};
 use super::layout::{Found, Layout};
 use super::log::{LogReader, Place, Which};
-use super::merge::{Fault, Hole, Merge, Merged};
+use super::merge::{Fault, Hole, Merge, Merged, Side};
 use super::record::{Anchor, Body, Lost, Record};
 use super::snapshot::Head;
 use crate::guard::{Command, Event};
@@ -235,13 +235,11 @@ impl End {
     }
 }
 
-/// Whether a place is in the last segment of its log: only there may bytes be
-/// cut off.
-fn in_last(place: Option<&Place>, files: &[Found]) -> bool {
-    match (place, files.last()) {
-        (Some(place), Some(last)) => place.first == last.first,
-        _ => false,
-    }
+/// Whether there is no record in a later segment than this place's: only then
+/// may what is behind it be cut off. An empty one may be there, of a
+/// [`roll`](super::Journal::roll) that failed.
+fn is_last(side: &Side, place: Option<&Place>) -> bool {
+    place.is_some_and(|place| place.first >= side.last) && side.faults.iter().all(|f| f.torn)
 }
 
 impl Survey {
@@ -292,8 +290,8 @@ impl Survey {
                     }
                     let durable = if hole.of_samples { samples_safe } else { safe };
                     if hole.from > durable
-                        && in_last(before.samples.as_ref(), &layout.samples)
-                        && in_last(before.decisions.as_ref(), &layout.decisions)
+                        && is_last(&merge.samples, before.samples.as_ref())
+                        && is_last(&merge.decisions, before.decisions.as_ref())
                     {
                         survey.end = *before;
                         survey.cut = true;
@@ -307,21 +305,19 @@ impl Survey {
                 }
             }
         }
-        let torn = |faults: &[Fault], place: &Option<Place>, files: &[Found]| {
-            faults.iter().all(|fault| fault.torn) && in_last(place.as_ref(), files)
-        };
-        for (side, files, durable) in [
-            (&mut merge.samples, &layout.samples, samples_safe),
-            (&mut merge.decisions, &layout.decisions, safe),
+        for (side, durable) in [
+            (&mut merge.samples, samples_safe),
+            (&mut merge.decisions, safe),
         ] {
-            let faults = std::mem::take(&mut side.faults);
-            if faults.is_empty() {
+            if side.faults.is_empty() {
                 continue;
             }
-            if torn(&faults, &side.place, files) && survey.end.next > durable {
+            if is_last(side, side.place.as_ref()) && survey.end.next > durable {
                 survey.cut = true;
             } else {
-                survey.damage.extend(faults.into_iter().map(Fault::damage));
+                survey
+                    .damage
+                    .extend(side.faults.drain(..).map(Fault::damage));
             }
         }
         if !survey.damage.is_empty() {

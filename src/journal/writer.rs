@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::is_sample;
 use super::decisions::{self, DecisionWriter, ROOT};
-use super::disk::{Disk, DiskFile, HostDisk, uninterrupted, write_whole};
+use super::disk::{Disk, DiskFile, HostDisk, uninterrupted, write_named, write_whole};
 use super::error::{Damage, JournalError, Torn};
 use super::layout::{self, Found, Layout};
 use super::log::Place;
@@ -176,7 +176,8 @@ impl Journal {
         disk: Arc<dyn Disk>,
         options: Options,
     ) -> Result<(Self, Recovery<S>), JournalError> {
-        let layout = Layout::list(&*disk).map_err(|e| JournalError::file("list", ".", e))?;
+        let mut layout = uninterrupted(|| Layout::list(&*disk))
+            .map_err(|e| JournalError::file("list", ".", e))?;
         for name in &layout.leftovers {
             uninterrupted(|| disk.remove(name))
                 .map_err(|e| JournalError::file("remove", name, e))?;
@@ -214,6 +215,10 @@ impl Journal {
         let end = survey.end;
         let steps = Steps::new(&disk, &layout, head.as_ref(), &end);
         let may_cut = survey.cut || damage.is_empty();
+        if survey.cut {
+            unlink_behind(&*disk, &mut layout.samples, end.samples.as_ref())?;
+            unlink_behind(&*disk, &mut layout.decisions, end.decisions.as_ref())?;
+        }
         let samples = goes_on(&layout.samples, end.samples.as_ref(), may_cut);
         let decisions = goes_on(&layout.decisions, end.decisions.as_ref(), may_cut);
         let spoiled = |files: &[Found], goes_on: &Option<_>| !files.is_empty() && goes_on.is_none();
@@ -251,7 +256,9 @@ impl Journal {
                     .decisions
                     .as_ref()
                     .and_then(|place| place.chain.as_deref());
-                new_decisions(&*disk, next, at, prev.unwrap_or(ROOT))?
+                let new = new_decisions(&*disk, next, at, prev.unwrap_or(ROOT))?;
+                sync_dir(&*disk)?;
+                new
             }
         };
         let mut journal = Self {
@@ -361,6 +368,12 @@ impl Journal {
     /// failure on, until a [`roll`](Self::roll) succeeds.
     pub fn commit(&mut self) -> Result<Kept, JournalError> {
         self.write(true)
+    }
+
+    /// The number that the next record gets.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next
     }
 
     /// Why samples are not kept at the moment, if they are not.
@@ -547,17 +560,23 @@ impl Journal {
             let samples = new_samples(&*self.disk, self.next, self.at)?;
             self.samples = Log::Open(samples);
         }
-        match &mut self.decisions {
-            Log::Open(decisions) if decisions.len < full => {}
-            Log::Open(decisions) => {
-                let new = new_decisions(&*self.disk, self.next, self.at, &decisions.hash)?;
-                decisions.finish();
-                self.decisions = Log::Open(new);
+        let prev = match &self.decisions {
+            Log::Open(decisions) if decisions.len < full => None,
+            Log::Open(decisions) => Some(decisions.hash.clone()),
+            Log::Broken(_) => Some(ROOT.to_owned()),
+        };
+        if let Some(prev) = prev {
+            let new = new_decisions(&*self.disk, self.next, self.at, &prev)?;
+            if let Err(e) = sync_dir(&*self.disk) {
+                // Its name is there, durable or not, and nothing may be written
+                // to the segment before it any more: the chain would fork.
+                self.break_decisions(&e.to_string());
+                return Err(e);
             }
-            Log::Broken(_) => {
-                let new = new_decisions(&*self.disk, self.next, self.at, ROOT)?;
-                self.decisions = Log::Open(new);
+            if let Log::Open(full) = &mut self.decisions {
+                full.finish();
             }
+            self.decisions = Log::Open(new);
         }
         if let Some(why) = broken {
             self.untold = None;
@@ -669,7 +688,11 @@ impl Journal {
             if next.first > needed || !(bytes > keep.bytes || expired()) {
                 return;
             }
-            let _ = self.disk.remove(&old.name);
+            // One after the other, each durable: no segment is ever missing
+            // between others.
+            if self.disk.remove(&old.name).is_err() || self.disk.sync_dir().is_err() {
+                return;
+            }
             bytes -= old.len;
         }
     }
@@ -704,6 +727,23 @@ fn goes_on<'a>(
     let (last, place) = (files.last()?, place?);
     let fits = last.first == place.first && last.len >= place.at;
     (fits && (last.len == place.at || may_cut)).then_some((last, place))
+}
+
+/// Unlinks segments behind a place at which the log is cut off: there are no
+/// records in them.
+fn unlink_behind(
+    disk: &dyn Disk,
+    files: &mut Vec<Found>,
+    place: Option<&Place>,
+) -> Result<(), JournalError> {
+    let Some(place) = place else { return Ok(()) };
+    let behind = files.partition_point(|file| file.first <= place.first);
+    for Found { name, .. } in files.drain(behind..) {
+        uninterrupted(|| disk.remove(&name))
+            .and_then(|()| uninterrupted(|| disk.sync_dir()))
+            .map_err(|e| JournalError::file("remove", &name, e))?;
+    }
+    Ok(())
 }
 
 /// Opens a segment to write to, behind `at`.
@@ -744,6 +784,7 @@ fn new_samples(disk: &dyn Disk, first: u64, at: Moment) -> Result<SampleWriter, 
     ))
 }
 
+/// Its name is not durable until the directory is synced.
 fn new_decisions(
     disk: &dyn Disk,
     first: u64,
@@ -753,7 +794,7 @@ fn new_decisions(
     let name = layout::decisions_name(first);
     let (header, hash) = decisions::header(first, at, prev);
     let file =
-        write_whole(disk, &name, &header).map_err(|e| JournalError::file("write", &name, e))?;
+        write_named(disk, &name, &header).map_err(|e| JournalError::file("write", &name, e))?;
     Ok(DecisionWriter::new(
         name,
         first,
@@ -761,4 +802,8 @@ fn new_decisions(
         header.len() as u64,
         hash,
     ))
+}
+
+fn sync_dir(disk: &dyn Disk) -> Result<(), JournalError> {
+    uninterrupted(|| disk.sync_dir()).map_err(|e| JournalError::file("sync", ".", e))
 }

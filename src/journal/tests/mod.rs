@@ -1,0 +1,9 @@
+//! The journal under everything that can happen to it.
+
+mod codec;
+mod damage;
+mod faults;
+mod house;
+mod power;
+mod sim_disk;
+mod story;
