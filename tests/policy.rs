@@ -176,11 +176,11 @@ fn signal(kind: SignalKind, unit: Unit) -> Signal {
     }
 }
 
-fn condition(test: Test, hold: u64, text: &str) -> Condition {
+fn condition(test: Test, hold: u64, written: &str) -> Condition {
     Condition {
         expr: Expr::Test(test),
         hold: Hold::For(minutes(hold)),
-        text: text.into(),
+        text: written.into(),
     }
 }
 
@@ -486,9 +486,10 @@ fn defaults_follow_the_interval_the_hold_and_the_release() {
 
 #[test]
 fn ten_thousand_triggers_are_refused_with_their_place() {
-    let rows: String = (0..10_000)
+    let rows = (0..10_000)
         .map(|i| format!("[triggers.t{i}]\nwhen = \"web is down for 5m\"\nseverity = \"low\"\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let text = row("severity = \"low\"", &rows);
     let loaded = load_checked("many.toml", &text);
     let fault = &loaded.faults[0];
@@ -498,9 +499,10 @@ fn ten_thousand_triggers_are_refused_with_their_place() {
 
 #[test]
 fn windows_that_together_want_too_much_memory_are_refused() {
-    let signals: String = (0..20)
+    let signals = (0..20)
         .map(|i| format!("[signals.s{i}]\nsource = \"app\"\nrate = \"x\"\nwindow = \"5d\"\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let app = "[sources.app]\ntype = \"scrape\"\nurl = \"http://h/\"\n";
     let text = row("severity = \"low\"", &format!("{app}{signals}"));
     let loaded = load_checked("wide.toml", &text);
@@ -680,8 +682,14 @@ fn any_text_is_a_policy_or_has_faults_with_places() {
         let text = mutate(text, &mut rng);
         let name = format!("{name}, mutation {case}");
         let loaded = load_checked(&name, &text);
-        render(&loaded.faults, &text, false);
-        render(&loaded.warnings, &text, true);
+        assert_eq!(
+            render(&loaded.faults, &text, false).is_empty(),
+            loaded.faults.is_empty()
+        );
+        assert_eq!(
+            render(&loaded.warnings, &text, true).is_empty(),
+            loaded.warnings.is_empty()
+        );
         let config = load_config(&name, &text);
         check_places(&config.faults, &text, &name);
     }
@@ -693,8 +701,14 @@ fn any_text_is_a_policy_or_has_faults_with_places() {
 fn hostile_texts_end_in_faults_and_in_time() {
     let n = 150_000;
     let large = |piece: &str| piece.repeat((1 << 20) / piece.len());
-    let keys: String = (0..n / 3).map(|i| format!("k{i}=1\n")).collect();
-    let one_line: String = (0..n / 3).map(|i| format!("k{i}=1,")).collect();
+    let keys = (0..n / 3)
+        .map(|i| format!("k{i}=1\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let one_line = (0..n / 3)
+        .map(|i| format!("k{i}=1,"))
+        .collect::<Vec<_>>()
+        .concat();
     let condition = "x > 1 or ".repeat(n / 2);
     for text in [
         large("[["),

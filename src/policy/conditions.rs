@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::fault::Draft;
-use super::keys::{Item, LONGEST, Reader};
+use super::item::Item;
+use super::keys::{LONGEST, Reader};
 use super::signals::fits;
 use super::{MOST_INTERVALS, show};
 use crate::judge::grammar::{self, Scope};

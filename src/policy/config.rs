@@ -11,7 +11,8 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::fault::{Draft, Fault, SECRET, listed, nearest};
-use super::keys::{Item, Keys, LONGEST, Later, Reader};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Later, Reader};
 use super::steps::argv;
 use super::{names, requests};
 use crate::model::{Config, Notifier, NotifierKind, Role, Secret};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::fault::Draft;
-use super::keys::{Item, LONGEST, Reader};
+use super::item::Item;
+use super::keys::{LONGEST, Reader};
 use crate::model::{Level, LevelOn};
 
 const MOST_LEVELS: usize = 100;

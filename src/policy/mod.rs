@@ -14,6 +14,7 @@ mod difference;
 mod escalation;
 mod fault;
 pub mod files;
+mod item;
 mod keys;
 mod lint;
 mod live;
@@ -113,6 +114,15 @@ impl Loaded {
 /// Never fails otherwise than by faults, on any text, in time linear in it.
 /// Warnings about what is allowed and probably not meant come with a policy
 /// that has no errors; those of a broken one would only be in the way.
+///
+/// ```
+/// let text = "service = \"hello\"\nintervall = \"5s\"\n";
+/// let loaded = backstop::policy::load("hello.toml", text);
+/// assert!(loaded.policy.is_none());
+/// let shown = backstop::policy::render(&loaded.faults, text, false);
+/// assert!(shown.contains("unknown key `intervall`"));
+/// assert!(shown.contains("did you mean `interval`?"));
+/// ```
 #[must_use]
 pub fn load(file_name: &str, text: &str) -> Loaded {
     let (policy, marks, found) = read(file_name, text, document);

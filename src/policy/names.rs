@@ -1,7 +1,8 @@
 //! Names and paths: the few shapes that a key or a string may have.
 
 use super::fault::Draft;
-use super::keys::{Item, Reader};
+use super::item::Item;
+use super::keys::Reader;
 use super::quoted::Quoted;
 use crate::judge::grammar::KEYWORDS;
 

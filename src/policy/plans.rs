@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::conditions::Known;
 use super::fault::Draft;
-use super::keys::{Item, Keys, LONGEST, Reader};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Reader};
 use super::{names, show, steps};
 use crate::judge::grammar;
 use crate::model::{Budget, Condition, NotCured, Plan, Risk, Step, StepAction, Verify};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::conditions::Known;
 use super::fault::Draft;
-use super::keys::{Item, Keys, LONGEST, Later, Reader};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Later, Reader};
 use super::steps::argv;
 use super::{names, signals};
 use crate::model::{Current, ReleaseRule, SourceKind};

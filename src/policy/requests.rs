@@ -7,7 +7,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::fault::{Draft, SECRET, listed, nearest};
-use super::keys::{Item, Keys, Reader};
+use super::item::Item;
+use super::keys::{Keys, Reader};
 
 /// A URL as the client that will use it reads it.
 pub(super) fn url(item: &Item<'_>, r: &mut Reader) -> Option<String> {

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::fault::{Draft, listed, nearest};
-use super::keys::{Item, Keys, LONGEST, Later, Reader};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Later, Reader};
 use super::{MOST_INTERVALS, names, show};
 use crate::model::{By, Over, Selector, Signal, SignalKind, Source, SourceKind, Unit};
 

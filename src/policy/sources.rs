@@ -6,7 +6,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::fault::Draft;
-use super::keys::{Item, Keys, LONGEST, Later, Reader};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Later, Reader};
 use super::names;
 use super::requests::{address, bytes, headers, url};
 use crate::model::{Expect, Source, SourceKind, Tls};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::conditions::Known;
 use super::fault::{Draft, listed, nearest};
-use super::keys::{Item, LONGEST, Later, Reader};
+use super::item::Item;
+use super::keys::{LONGEST, Later, Reader};
 use super::quoted::Quoted;
 use super::{names, show};
 use crate::model::{PLACEHOLDERS, Step, StepAction, placeholders_in};

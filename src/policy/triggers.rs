@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::conditions::Known;
 use super::fault::Draft;
-use super::keys::{Item, Keys, LONGEST, Reader};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Reader};
 use super::{names, show};
 use crate::model::{Approve, Condition, Mode, Otherwise, Response, Severity, Trigger};
 
