@@ -295,10 +295,10 @@ impl<'a> Parser<'a> {
                     Some((_, 't')) => out.push('\t'),
                     Some((_, 'r')) => out.push('\r'),
                     Some((_, c @ ('\\' | '"' | '\''))) => out.push(c),
-                    _ => {
+                    other => {
                         return Err(SelectorError {
                             offset: self.at + i,
-                            len: 2,
+                            len: 1 + other.map_or(0, |(_, c)| c.len_utf8()),
                             message: "unknown escape: write `\\\\` for a backslash".into(),
                         });
                     }
@@ -410,9 +410,13 @@ mod tests {
             ("rate(a)", 4),
             ("a[5m]", 1),
             ("a{b=\"\\d\"}", 5),
+            ("a{b=\"\\é\"}", 5),
+            ("a{b=\"\\", 5),
         ] {
             let fault = Selector::parse(selector).unwrap_err();
             assert_eq!(fault.offset, offset, "{selector}: {fault}");
+            let place = selector.get(offset..offset + fault.len);
+            assert!(place.is_some(), "{selector}: {fault:?}");
         }
     }
 }

@@ -1,0 +1,7 @@
+//! What each fuzz target does with its bytes: the laws that hold for any input.
+//!
+//! One function a target, so that `cargo fuzz run TARGET` and `tests/fuzz.rs`,
+//! which needs no nightly compiler, check the same.
+
+pub mod exposition;
+pub mod selector;
