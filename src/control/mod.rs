@@ -1,8 +1,46 @@
 //! The API of a running agent, on its socket and over HTTP.
 //!
 //! [`Agent`] is all that this room knows of the agent: a way to ask for its
-//! state, to hand it facts, and to have it read its policies again.
+//! state, to hand it facts, and to have it read its policies again. [`Api`]
+//! serves that under `/api/v1`: whole on the socket, whose kernel says who
+//! calls; over TCP, where anybody may call, only what reads ([`Api::reading`]).
+//! [`Client`] is the other end of the socket.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET status` | [`Status`](crate::view::Status) of every service |
+//! | `GET services/NAME` | the same of one |
+//! | `GET incidents` | a list of [`IncidentLine`](crate::view::incidents::IncidentLine), the newest first; `?service=NAME` |
+//! | `GET incidents/N` | [`IncidentView`](crate::view::incidents::IncidentView) |
+//! | `GET incidents/N/report` | the report, in Markdown |
+//! | `POST incidents/N/approve`, `reject`, `ack`, `abort` | takes [`Answer`] |
+//! | `POST services/NAME/rollback` | takes [`Rollback`] |
+//! | `POST services/NAME/freeze` | takes [`Freeze`] |
+//! | `POST services/NAME/unfreeze` | takes [`Unfreeze`] |
+//! | `POST services/NAME/deploy` | takes [`Deploy`] |
+//! | `POST reload` | [`Reloaded`] |
+//!
+//! Orders are answered with [`Taken`]: 200 when they were followed, 409 when the
+//! agent refused, with its reason. What never reached the agent is a
+//! [`Problem`].
 
+mod client;
+mod door;
+mod line;
+mod orders;
+mod peer;
+mod protocol;
+mod readings;
 mod request;
+mod server;
 
-pub use request::{Agent, Diagnosis, Gone, Reloaded, Request, Stepped};
+pub use client::{Client, ClientError};
+pub use door::{Door, DoorError};
+pub use line::Line;
+pub use protocol::{
+    Answer, Deploy, Freeze, LONGEST_FREEZE, MAX_BODY, Malformed, Problem, Rollback, Taken,
+    Unfreeze, parse_answer, parse_deploy, parse_freeze, parse_lease, parse_number, parse_rollback,
+    parse_unfreeze,
+};
+pub use request::{Agent, Chronicle, Diagnosis, Gone, Reloaded, Request, Stepped};
+pub use server::Api;

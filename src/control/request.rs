@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::guard::{Command, Event, Snapshot};
+use crate::guard::{Command, Event, Incident, Note, Snapshot};
 use crate::model::Moment;
+use crate::view::RanStep;
 
 /// A handle to the running agent.
 #[derive(Clone, Debug)]
@@ -37,6 +38,26 @@ pub enum Request {
     Reload(oneshot::Sender<Reloaded>),
     /// What the agent knows of itself.
     Diagnosis(oneshot::Sender<Diagnosis>),
+    /// What the journal has of an incident.
+    Chronicle {
+        /// Its number.
+        incident: u64,
+        /// Where the answer goes: `None` when the journal has nothing of it, or
+        /// cannot be read just now.
+        answer: oneshot::Sender<Option<Box<Chronicle>>>,
+    },
+}
+
+/// What the journal has of an incident.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chronicle {
+    /// The incident itself. Only asked for when it is so old that the state has
+    /// it no more; `None` when it cannot be had.
+    pub incident: Option<Incident>,
+    /// All its notes, in order.
+    pub notes: Vec<Note>,
+    /// The attempts of its steps, in order.
+    pub steps: Vec<RanStep>,
 }
 
 /// What came of stepping a fact.
@@ -139,6 +160,16 @@ impl Agent {
     /// [`Gone`].
     pub async fn diagnosis(&self) -> Result<Diagnosis, Gone> {
         self.ask(Request::Diagnosis).await
+    }
+
+    /// What the journal has of an incident; `None` when that is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub async fn chronicle(&self, incident: u64) -> Result<Option<Box<Chronicle>>, Gone> {
+        self.ask(|answer| Request::Chronicle { incident, answer })
+            .await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {

@@ -1,0 +1,398 @@
+//! What goes over the wire: the bodies that people send, checked, and what they
+//! are answered.
+//!
+//! Names are stable. Whatever the bytes, a body is an order or it is
+//! [`Malformed`]: parsing is pure, so that anything can be thrown at it. Who
+//! sends an order is never part of it: the socket says that.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::guard::{Note, What};
+use crate::view::note;
+
+/// Largest body that is read, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Longest freeze: who needs more turns the policy to shadow, where it is
+/// written down.
+pub const LONGEST_FREEZE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Longest reason, in characters: it goes into notices and reports.
+const LONGEST_REASON: usize = 1000;
+
+/// Longest name of a role, plan or version, in characters.
+const LONGEST_NAME: usize = 200;
+
+/// What a person says to an incident: `approve`, `reject`, `ack`, `abort`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Answer {
+    /// The role that is answered as; it must be held.
+    pub role: Option<String>,
+    /// In the person's words; may be empty.
+    pub reason: String,
+}
+
+/// Roll back now: a person's order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// Why; never empty.
+    pub reason: String,
+    /// The version to go to, instead of the rule's.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The plan, instead of `rollback`.
+    #[serde(default)]
+    pub plan: Option<String>,
+}
+
+/// Stop acting for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// How long, as [`parse_lease`] reads it.
+    #[serde(rename = "for")]
+    pub lease: String,
+    /// Why; never empty.
+    pub reason: String,
+}
+
+/// Act again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unfreeze {
+    /// In the person's words; may be empty.
+    pub reason: String,
+}
+
+/// A release has been deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deploy {
+    /// Its version.
+    pub version: String,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Whether it was followed. If not, `said` has the reason.
+    pub accepted: bool,
+    /// What happened because of it, or why nothing did, one sentence each.
+    pub said: Vec<String>,
+    /// The same as the audit trail has it.
+    pub notes: Vec<Note>,
+    /// Why a crash may make the agent forget it, if it may.
+    pub not_durable: Option<String>,
+}
+
+/// Why a request was not even put to the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// In a sentence.
+    pub error: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Why a body is no order, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+impl Taken {
+    /// From the notes that an order caused in its service.
+    pub(super) fn new(notes: Vec<Note>, not_durable: Option<String>) -> Self {
+        let refusals: Vec<_> = notes.iter().filter(|n| is_refusal(n.what)).collect();
+        let said = if refusals.is_empty() {
+            notes.iter().map(note::line).collect()
+        } else {
+            refusals.iter().map(|n| n.reason.clone()).collect()
+        };
+        Self {
+            accepted: refusals.is_empty(),
+            said,
+            notes,
+            not_durable,
+        }
+    }
+}
+
+const fn is_refusal(what: What) -> bool {
+    matches!(what, What::Refused | What::AnswerIgnored)
+}
+
+/// The body of an answer to an incident. An empty body is an answer without a
+/// word.
+///
+/// # Errors
+///
+/// [`Malformed`]: it is not JSON, or something in it is unknown, too long or
+/// unprintable. The same goes for the other bodies.
+pub fn parse_answer(body: &[u8]) -> Result<Answer, Malformed> {
+    let answer: Answer = parse_or_default(body)?;
+    Ok(Answer {
+        role: answer.role.map(|r| name("role", &r)).transpose()?,
+        reason: words(&answer.reason)?,
+    })
+}
+
+/// The body of a person's order to roll back.
+///
+/// # Errors
+///
+/// [`Malformed`], also without a reason.
+pub fn parse_rollback(body: &[u8]) -> Result<Rollback, Malformed> {
+    let rollback: Rollback = parse(body)?;
+    Ok(Rollback {
+        reason: reason(&rollback.reason)?,
+        to: rollback.to.map(|v| name("to", &v)).transpose()?,
+        plan: rollback.plan.map(|p| name("plan", &p)).transpose()?,
+    })
+}
+
+/// The body of a freeze: how long, and why.
+///
+/// # Errors
+///
+/// [`Malformed`], also without a reason.
+pub fn parse_freeze(body: &[u8]) -> Result<(Duration, String), Malformed> {
+    let freeze: Freeze = parse(body)?;
+    Ok((parse_lease(&freeze.lease)?, reason(&freeze.reason)?))
+}
+
+/// The body that lifts a freeze. It may be empty.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn parse_unfreeze(body: &[u8]) -> Result<Unfreeze, Malformed> {
+    let unfreeze: Unfreeze = parse_or_default(body)?;
+    Ok(Unfreeze {
+        reason: words(&unfreeze.reason)?,
+    })
+}
+
+/// The body that reports a deployment.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn parse_deploy(body: &[u8]) -> Result<Deploy, Malformed> {
+    let deploy: Deploy = parse(body)?;
+    Ok(Deploy {
+        version: name("version", &deploy.version)?,
+    })
+}
+
+/// An incident's number in a path.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn parse_number(text: &str) -> Result<u64, Malformed> {
+    text.parse()
+        .ok()
+        .filter(|&n| n > 0)
+        .ok_or_else(|| Malformed(format!("`{}` is no incident number", shown(text))))
+}
+
+/// The length of a freeze: `90s`, `45m`, `1h30m`, `2d`, up to
+/// [`LONGEST_FREEZE`]. Months and years are refused, because `1M` is read as
+/// one minute by half of all people.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn parse_lease(text: &str) -> Result<Duration, Malformed> {
+    // No lease needs more, and humantime's sum overflows on what is longer.
+    const MOST_CHARACTERS: usize = 32;
+    const MOST_DIGITS: usize = 8;
+    let refuse = |why: &str| {
+        let shown = shown(text);
+        Err(Malformed(format!("`{shown}` is no length of time: {why}")))
+    };
+    let text = text.trim();
+    let digits = text
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::len)
+        .max();
+    if text.len() > MOST_CHARACTERS || digits.is_some_and(|d| d > MOST_DIGITS) {
+        return refuse("it is too long");
+    }
+    let calendar = ["M", "month", "months", "y", "yr", "yrs", "year", "years"];
+    if text
+        .split(|c: char| !c.is_alphabetic())
+        .any(|unit| calendar.contains(&unit))
+    {
+        return refuse("months and years are not fixed; minutes are `m`, days `d`");
+    }
+    let Ok(lease) = humantime::parse_duration(text) else {
+        return refuse("write it like 45m, 1h30m or 2d");
+    };
+    if lease < Duration::from_secs(1) {
+        return refuse("a second is the least");
+    }
+    if lease > LONGEST_FREEZE {
+        return refuse("30 days are the most; who needs more sets the policy to shadow");
+    }
+    Ok(lease)
+}
+
+fn parse_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Malformed> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    parse(body)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    if body.len() > MAX_BODY {
+        return Err(Malformed(format!("a body has at most {MAX_BODY} bytes")));
+    }
+    serde_json::from_slice(body)
+        .map_err(|e| Malformed(format!("the body is not what is expected here: {e}")))
+}
+
+/// A reason that must be given.
+fn reason(text: &str) -> Result<String, Malformed> {
+    let said = words(text)?;
+    if said.is_empty() {
+        return Err(Malformed(
+            "a reason is needed: others will read it in notices and the report".into(),
+        ));
+    }
+    Ok(said)
+}
+
+/// What a person says, in one line: white space of any kind becomes one space.
+fn words(text: &str) -> Result<String, Malformed> {
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if said.chars().count() > LONGEST_REASON {
+        return Err(Malformed(format!(
+            "a reason has at most {LONGEST_REASON} characters"
+        )));
+    }
+    if said.chars().any(char::is_control) {
+        return Err(Malformed("a reason has no control characters".into()));
+    }
+    Ok(said)
+}
+
+/// A role, plan or version.
+fn name(what: &str, text: &str) -> Result<String, Malformed> {
+    if text.is_empty() {
+        return Err(Malformed(format!("`{what}` is empty")));
+    }
+    if text.chars().count() > LONGEST_NAME {
+        return Err(Malformed(format!(
+            "`{what}` has more than {LONGEST_NAME} characters"
+        )));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Malformed(format!(
+            "`{what}` has white space or control characters in it"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// What was sent, short and printable enough to be quoted back.
+pub(super) fn shown(text: &str) -> String {
+    text.chars()
+        .take(60)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_body_is_an_answer_without_a_word() {
+        for body in [&b""[..], b" \n", b"{}"] {
+            assert_eq!(parse_answer(body), Ok(Answer::default()));
+            assert_eq!(parse_unfreeze(body), Ok(Unfreeze::default()));
+        }
+        for body in [&b""[..], b"{}", b"null", b"[]", b"\xff", b"{\"reason\":"] {
+            assert!(parse_rollback(body).is_err(), "{body:?}");
+            assert!(parse_freeze(body).is_err(), "{body:?}");
+            assert!(parse_deploy(body).is_err(), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_by_name() {
+        let fault = parse_answer(br#"{"as": "technical-lead"}"#).unwrap_err();
+        assert!(fault.to_string().contains("unknown field `as`"), "{fault}");
+        // Nobody says who they are: the socket does.
+        assert!(parse_answer(br#"{"by": "root"}"#).is_err());
+    }
+
+    #[test]
+    fn a_reason_is_one_line_and_never_empty_where_it_is_asked_for() {
+        let said = parse_answer(br#"{"reason": "  looks\n\tgood  to me "}"#).unwrap();
+        assert_eq!(said.reason, "looks good to me");
+        assert!(parse_rollback(br#"{"reason": " \n "}"#).is_err());
+        assert!(parse_answer(br#"{"reason": "\u0007"}"#).is_err());
+        let long = format!(r#"{{"reason": "{}"}}"#, "x".repeat(LONGEST_REASON + 1));
+        assert!(parse_answer(long.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn names_have_neither_white_space_nor_control_characters() {
+        for version in ["", "v 1", "v\\n1", "v\\u00001", "v\\u00a01"] {
+            let body = format!(r#"{{"version": "{version}"}}"#);
+            assert!(parse_deploy(body.as_bytes()).is_err(), "{body}");
+        }
+        let body = br#"{"version": "2026.11.21-3+b.7"}"#;
+        assert_eq!(parse_deploy(body).unwrap().version, "2026.11.21-3+b.7");
+    }
+
+    #[test]
+    fn a_freeze_ends_within_thirty_days() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("1h 30m", 5400),
+            (" 2d ", 172_800),
+            ("30d", 2_592_000),
+        ] {
+            assert_eq!(
+                parse_lease(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "1h x",
+            "90",
+            "-5m",
+            "0s",
+            "999ms",
+            "1M",
+            "1month",
+            "2 years",
+            "30d 1s",
+            "99999999999999999999s",
+            "18446744073709551615s 18446744073709551615s",
+            "1\u{0}h",
+        ] {
+            assert!(parse_lease(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn incidents_are_numbered_from_one() {
+        assert_eq!(parse_number("12"), Ok(12));
+        for text in ["", "0", "-1", "1.0", "x", "99999999999999999999", "\u{7}"] {
+            assert!(parse_number(text).is_err(), "{text}");
+        }
+    }
+}

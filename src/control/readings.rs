@@ -1,0 +1,165 @@
+//! The routes that read: the state as `view` tells it.
+
+use axum::extract::{Path, Query};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use super::protocol::parse_number;
+use super::request::{Chronicle, Diagnosis};
+use super::server::{Api, Refusal, guarded, soon};
+use crate::guard::{Incident, Snapshot};
+use crate::model::Policy;
+use crate::view::incidents::{IncidentLine, IncidentView, list};
+use crate::view::status::AgentStatus;
+use crate::view::{Report, Status, value};
+
+pub(super) async fn status(Extension(api): Extension<Api>) -> Result<Json<Status>, Refusal> {
+    let diagnosis = soon(api.agent().diagnosis()).await?;
+    let snapshot = api.snapshot().await?;
+    Ok(Json(Status::new(
+        &snapshot,
+        None,
+        Some(of_agent(diagnosis)),
+    )))
+}
+
+pub(super) async fn service(
+    Extension(api): Extension<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<Status>, Refusal> {
+    let diagnosis = soon(api.agent().diagnosis()).await?;
+    let snapshot = api.snapshot().await?;
+    guarded(&snapshot, &name)?;
+    let agent = Some(of_agent(diagnosis));
+    Ok(Json(Status::new(&snapshot, Some(&name), agent)))
+}
+
+fn of_agent(diagnosis: Diagnosis) -> AgentStatus {
+    let time = |at| value::time(at, diagnosis.wall_ahead_ms);
+    AgentStatus {
+        version: diagnosis.version,
+        started: time(diagnosis.started),
+        reloaded: time(diagnosis.reloaded_at),
+        refused: diagnosis.reloaded.refused,
+        preflight: diagnosis.reloaded.preflight,
+        journal_broken: diagnosis.journal_broken,
+    }
+}
+
+/// What the list may be narrowed by.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Narrowed {
+    service: Option<String>,
+}
+
+pub(super) async fn incidents(
+    Extension(api): Extension<Api>,
+    narrowed: Result<Query<Narrowed>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Vec<IncidentLine>>, Refusal> {
+    let Query(Narrowed { service }) = narrowed.map_err(|_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "the list takes `service=NAME` and nothing else",
+        )
+    })?;
+    let snapshot = api.snapshot().await?;
+    if let Some(name) = &service {
+        guarded(&snapshot, name)?;
+    }
+    Ok(Json(list(&snapshot, service.as_deref())))
+}
+
+pub(super) async fn incident(
+    Extension(api): Extension<Api>,
+    Path(number): Path<String>,
+) -> Result<Json<IncidentView>, Refusal> {
+    let found = find(&api, &number).await?;
+    let notes = found.chronicle.notes.as_slice();
+    Ok(Json(IncidentView::new(
+        &found.incident,
+        Some(notes).filter(|n| !n.is_empty()),
+        found.snapshot.now,
+        found.wall_ahead_ms,
+    )))
+}
+
+pub(super) async fn report(
+    Extension(api): Extension<Api>,
+    Path(number): Path<String>,
+) -> Result<Response, Refusal> {
+    let found = find(&api, &number).await?;
+    let notes = found.chronicle.notes.as_slice();
+    let report = Report {
+        incident: &found.incident,
+        notes: Some(notes).filter(|n| !n.is_empty()),
+        steps: &found.chronicle.steps,
+        policy: found.policy(),
+        host: &found.snapshot.host,
+        now: found.snapshot.now,
+        wall_ahead_ms: found.wall_ahead_ms,
+    };
+    let head = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
+    Ok((head, report.markdown()).into_response())
+}
+
+/// An incident, and what there is to tell about it.
+struct Found {
+    incident: Incident,
+    chronicle: Chronicle,
+    snapshot: std::sync::Arc<Snapshot>,
+    wall_ahead_ms: i64,
+}
+
+impl Found {
+    fn policy(&self) -> Option<&Policy> {
+        let service = self.snapshot.services.get(&self.incident.service)?;
+        Some(&service.policy)
+    }
+}
+
+/// From the state, or else from the journal.
+async fn find(api: &Api, number: &str) -> Result<Found, Refusal> {
+    let number = parse_number(number)?;
+    let snapshot = api.snapshot().await?;
+    let at_hand = at_hand(&snapshot, number).cloned();
+    let chronicle = soon(api.agent().chronicle(number))
+        .await?
+        .map(|boxed| *boxed)
+        .unwrap_or_default();
+    let Some(incident) = at_hand.or_else(|| chronicle.incident.clone()) else {
+        return Err(no_incident(&snapshot, number));
+    };
+    let wall_ahead_ms = snapshot
+        .services
+        .get(&incident.service)
+        .map_or(0, |s| s.wall_ahead_ms);
+    Ok(Found {
+        incident,
+        chronicle,
+        snapshot,
+        wall_ahead_ms,
+    })
+}
+
+/// An open incident, or one of the closed ones that the state still has.
+pub(super) fn at_hand(snapshot: &Snapshot, number: u64) -> Option<&Incident> {
+    let guarded = snapshot
+        .services
+        .values()
+        .flat_map(|s| s.incident.iter().chain(&s.closed));
+    let retired = snapshot.retired.values().flat_map(|r| &r.closed);
+    guarded.chain(retired).find(|i| i.number == number)
+}
+
+pub(super) fn no_incident(snapshot: &Snapshot, number: u64) -> Refusal {
+    let error = format!("there is no incident {number}");
+    let hint = match snapshot.last_incident {
+        0 => "there has been none yet".to_owned(),
+        last if number > last => format!("the last one is {last}"),
+        _ => "it is too old: what is left of it is in the journal".to_owned(),
+    };
+    Refusal::new(StatusCode::NOT_FOUND, error).hint(hint)
+}
