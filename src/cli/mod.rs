@@ -4,22 +4,49 @@
 //! ends in a [`Done`] or an [`Error`]. Nothing is decided here: the agent
 //! decides, and these talk to it or read what it wrote down.
 
+mod abort;
+mod ack;
+mod approve;
 mod check;
+mod completions;
+mod deploy;
 mod error;
+mod freeze;
+mod incidents;
+mod man;
+mod out;
 mod places;
+mod reject;
+mod reload;
+mod report;
+mod rollback;
 mod run;
+mod socket;
+mod status;
+mod unfreeze;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use error::Error;
+use socket::Socket;
 
 /// Rolls a bad release back, proves that this cured it, and calls a person when
 /// it did not.
 #[derive(Debug, Parser)]
 #[command(name = "backstop", version, max_term_width = 100)]
 pub struct Cli {
+    /// The agent's control socket.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "BACKSTOP_SOCKET",
+        hide_env_values = true
+    )]
+    socket: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,6 +55,20 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Status(status::Args),
+    Incidents(incidents::Args),
+    Report(report::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Ack(ack::Args),
+    Rollback(rollback::Args),
+    Abort(abort::Args),
+    Freeze(freeze::Args),
+    Unfreeze(unfreeze::Args),
+    Deploy(deploy::Args),
+    Reload(reload::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a command that could be carried out ended.
@@ -71,9 +112,25 @@ impl Cli {
     ///
     /// What could not be done, and what to do about it.
     pub fn run(self) -> Result<Done, Error> {
+        let named = self.socket;
+        let socket = || Socket::find(named.clone());
         match self.command {
-            Command::Run(args) => run::run(args),
+            Command::Run(args) => run::run(args, named),
             Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&args, &socket()),
+            Command::Incidents(args) => incidents::run(&args, &socket()),
+            Command::Report(args) => report::run(&args, &socket()),
+            Command::Approve(args) => approve::run(args, &socket()),
+            Command::Reject(args) => reject::run(args, &socket()),
+            Command::Ack(args) => ack::run(args, &socket()),
+            Command::Rollback(args) => rollback::run(args, &socket()),
+            Command::Abort(args) => abort::run(args, &socket()),
+            Command::Freeze(args) => freeze::run(args, &socket()),
+            Command::Unfreeze(args) => unfreeze::run(args, &socket()),
+            Command::Deploy(args) => deploy::run(args, &socket()),
+            Command::Reload(args) => reload::run(&args, &socket()),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
     }
 }

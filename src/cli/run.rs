@@ -21,9 +21,6 @@ pub(super) struct Args {
     /// The state directory; one agent each.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The control socket.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
     /// Where metrics, health and the read-only API listen, instead of what the
     /// config says: an address, or `off`.
     #[arg(long, value_name = "ADDRESS")]
@@ -38,14 +35,14 @@ pub(super) struct Args {
     log: String,
 }
 
-pub(super) fn run(args: Args) -> Result<Done, Error> {
+pub(super) fn run(args: Args, socket: Option<PathBuf>) -> Result<Done, Error> {
     let places = Places::of_this_user();
     let named = args.config.is_some();
     let setup = Setup {
         policies: args.policies.unwrap_or(places.policies),
         config: Some(args.config.unwrap_or(places.config)).filter(|p| named || p.exists()),
         state: args.state.unwrap_or(places.state),
-        socket: args.socket.unwrap_or(places.socket),
+        socket: socket.unwrap_or(places.socket),
         http: args.http,
         log: args.log,
     };

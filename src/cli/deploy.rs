@@ -1,0 +1,25 @@
+//! `backstop deploy`: a release has been deployed.
+
+use super::socket::Socket;
+use super::{Done, Error};
+use crate::control::Deploy;
+
+/// Tell the agent that a release has been deployed
+///
+/// For services whose running release nothing else shows: a pipeline says it
+/// when it has deployed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The service.
+    service: String,
+    /// The release that runs now.
+    #[arg(long = "version", value_name = "VERSION")]
+    release: String,
+}
+
+pub(super) fn run(args: Args, socket: &Socket) -> Result<Done, Error> {
+    let deploy = Deploy {
+        version: args.release,
+    };
+    socket.order(&["services", &args.service, "deploy"], &deploy)
+}

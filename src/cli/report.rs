@@ -1,0 +1,37 @@
+//! `backstop report`: the incident report.
+
+use clap::ValueEnum;
+
+use super::socket::Socket;
+use super::{Done, Error, out};
+
+/// Write an incident's report
+///
+/// What happened, on what evidence, who decided, what was run, and whether it
+/// helped; with room for what people find out afterwards.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The incident.
+    #[arg(value_name = "N")]
+    number: u64,
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t)]
+    format: ReportFormat,
+}
+
+/// The formats of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// For people, and for where they keep such pages.
+    #[default]
+    Markdown,
+}
+
+pub(super) fn run(args: &Args, socket: &Socket) -> Result<Done, Error> {
+    let number = args.number.to_string();
+    let report = socket.ask(async |client| match args.format {
+        ReportFormat::Markdown => client.text(&["incidents", &number, "report"]).await,
+    })?;
+    out::say(&report)?;
+    Ok(Done::Well)
+}
