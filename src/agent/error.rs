@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::control::DoorError;
 use crate::journal::JournalError;
 use crate::sense::SenseError;
 use crate::tell::OutboxError;
@@ -26,6 +27,9 @@ pub enum AgentError {
     /// The outbox cannot be used.
     #[error("cannot open the outbox")]
     Outbox(#[from] OutboxError),
+    /// Nobody could give it orders, or answer what it asks.
+    #[error("cannot listen for people")]
+    Door(#[from] DoorError),
     /// Nothing can be sampled.
     #[error("cannot sample anything")]
     Sense(#[from] SenseError),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::AgentError;
 use super::keeper::Page;
-use crate::control;
+use crate::control::{self, Api};
 
 /// A loop that does not answer within this time does not judge either.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub(super) async fn serve(
         .route("/healthz", get(health))
         .with_state(Asked { pages, agent })
         .merge(api);
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = Api::serve_http(listener, router, std::future::pending()).await {
         tracing::error!(%error, "HTTP is no longer served");
     }
 }

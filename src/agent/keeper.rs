@@ -7,6 +7,7 @@
 //! back as a fact.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::AgentError;
+use super::chronicle::chronicle;
 use super::clock::Clock;
 use super::courier::Letter;
 use super::input::Input;
@@ -56,6 +58,8 @@ pub(super) struct Keeper {
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     /// Where tasks report to.
     pub(super) inputs: mpsc::Sender<Input>,
+    /// The state directory, for what is read from the journal.
+    state: PathBuf,
     /// Tasks that end when they are done.
     pub(super) errands: JoinSet<()>,
     /// Steps that run, and how to end them.
@@ -105,6 +109,7 @@ pub(super) struct Parts {
     pub(super) letters: mpsc::UnboundedSender<Letter>,
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) state: PathBuf,
 }
 
 impl Keeper {
@@ -121,6 +126,7 @@ impl Keeper {
             letters: parts.letters,
             reloads: parts.reloads,
             inputs: parts.inputs,
+            state: parts.state,
             errands: JoinSet::new(),
             running: BTreeMap::new(),
             cancelled: BTreeSet::new(),
@@ -365,6 +371,12 @@ impl Keeper {
             }
             Request::Diagnosis(answer) => {
                 let _ = answer.send(self.diagnosis());
+            }
+            Request::Chronicle { incident, answer } => {
+                let state = self.state.clone();
+                self.errands.spawn_blocking(move || {
+                    let _ = answer.send(chronicle(&state, incident).map(Box::new));
+                });
             }
         }
     }

@@ -11,6 +11,7 @@
 //! the service manager, and what the agent goes on from is its journal. A part
 //! that is silently missing would guard nothing.
 
+mod chronicle;
 mod clock;
 mod courier;
 mod dispatch;
@@ -50,7 +51,7 @@ use self::scribe::Scribe;
 use self::stop::Stop;
 use self::systemd::Manager;
 use self::watch::Watch;
-use crate::control;
+use crate::control::{self, Api, Door};
 use crate::guard::Snapshot;
 use crate::journal::{Journal, Options};
 use crate::model::Config;
@@ -105,6 +106,8 @@ async fn guard(
         None | Some("off") => None,
         Some(address) => Some(http::listen(address).await?),
     };
+    // Before any other thread makes files: the socket's mode is set by the umask.
+    let door = Door::open(&setup.socket).await?;
     let (inputs, incoming) = mpsc::channel(INPUTS);
     let (letters, to_carry) = mpsc::unbounded_channel();
     let (reloads, orders) = mpsc::channel(RELOADS);
@@ -140,6 +143,7 @@ async fn guard(
         letters,
         reloads,
         inputs,
+        state: setup.state.clone(),
         clock,
     });
     tracing::info!(
@@ -161,10 +165,17 @@ async fn guard(
         outbox.deliver().await;
     });
     tasks.spawn(watch.run());
+    // Read once: a changed config takes a restart.
+    let (_, roles) = tokio::sync::watch::channel(Arc::new(config.clone()));
+    let api = Api::new(agent.clone(), roles);
     if let Some(listener) = http {
-        let router = axum::Router::new();
-        tasks.spawn(http::serve(listener, pages, agent.clone(), router));
+        tasks.spawn(http::serve(listener, pages, agent, api.reading()));
     }
+    tasks.spawn(async move {
+        if let Err(error) = api.serve(door, std::future::pending()).await {
+            tracing::error!(%error, "the socket is no longer served");
+        }
+    });
     let sources = Sources {
         inputs: incoming,
         requests,

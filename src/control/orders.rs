@@ -15,7 +15,7 @@ use super::protocol::{
 };
 use super::readings::{at_hand, no_incident};
 use super::request::Reloaded;
-use super::server::{Api, Known, RELOAD_PATIENCE, Refusal, guarded, soon, whole_body, within};
+use super::server::{Api, Known, READING_PATIENCE, Refusal, guarded, soon, whole_body, within};
 use crate::guard::{Command, Event, Freeze, Person, Service};
 use crate::model::Current;
 
@@ -116,7 +116,7 @@ pub(super) async fn reload(
     Extension(api): Extension<Api>,
     Known(_): Known,
 ) -> Result<Json<Reloaded>, Refusal> {
-    let reloaded = within(RELOAD_PATIENCE, api.agent().reload()).await?;
+    let reloaded = within(READING_PATIENCE, api.agent().reload()).await?;
     Ok(Json(reloaded))
 }
 

@@ -125,10 +125,10 @@ async fn find(api: &Api, number: &str) -> Result<Found, Refusal> {
     let number = parse_number(number)?;
     let snapshot = api.snapshot().await?;
     let at_hand = at_hand(&snapshot, number).cloned();
-    let chronicle = soon(api.agent().chronicle(number))
-        .await?
-        .map(|boxed| *boxed)
-        .unwrap_or_default();
+    if number > snapshot.last_incident {
+        return Err(no_incident(&snapshot, number));
+    }
+    let chronicle = api.chronicle(number).await?;
     let Some(incident) = at_hand.or_else(|| chronicle.incident.clone()) else {
         return Err(no_incident(&snapshot, number));
     };

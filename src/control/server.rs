@@ -16,12 +16,12 @@ use axum::routing::{any, get, post};
 use axum::serve::IncomingStream;
 use axum::{Extension, Json, Router};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::door::{Door, Window};
 use super::peer::{Accounts, Peer};
 use super::protocol::{MAX_BODY, Malformed, Problem, shown};
-use super::request::{Agent, Gone};
+use super::request::{Agent, Chronicle, Gone};
 use super::{orders, readings};
 use crate::guard::{Person, Service, Snapshot};
 use crate::model::Config;
@@ -30,22 +30,29 @@ use crate::model::Config;
 /// takes longer is a disk that hangs, and then the order may still be taken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a reload may take: its preflight runs programs.
-pub(super) const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to read the policies, whose preflight looks at many
+/// files, or the whole journal.
+pub(super) const READING_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The API of one agent. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
     agent: Agent,
     config: watch::Receiver<Arc<Config>>,
+    /// One reading of the journal at a time, whoever asks for how many.
+    reading: Arc<Semaphore>,
 }
 
 impl Api {
     /// The API of this agent. Who holds which role, the config says that is
     /// current when an order comes.
     #[must_use]
-    pub const fn new(agent: Agent, config: watch::Receiver<Arc<Config>>) -> Self {
-        Self { agent, config }
+    pub fn new(agent: Agent, config: watch::Receiver<Arc<Config>>) -> Self {
+        Self {
+            agent,
+            config,
+            reading: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// The routes that only read, for anybody. What writes is answered with 405
@@ -121,6 +128,16 @@ impl Api {
     /// The state, or why there is none.
     pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
         within(PATIENCE, self.agent.snapshot()).await
+    }
+
+    /// What the journal has of an incident, if anything.
+    pub(super) async fn chronicle(&self, incident: u64) -> Result<Chronicle, Refusal> {
+        let chronicle = async {
+            let _turn = self.reading.acquire().await.map_err(|_| Gone)?;
+            self.agent.chronicle(incident).await
+        };
+        let found = within(READING_PATIENCE, chronicle).await?;
+        Ok(found.map(|boxed| *boxed).unwrap_or_default())
     }
 
     /// Who calls, with the roles of the config in force.
