@@ -23,7 +23,7 @@ const MAX_REDIRECTS: u32 = 3;
 
 /// How long an unused connection is kept: longer than the usual intervals, so
 /// that a target costs one connection.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Connections to sources, shared by all of an agent's sensors. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -211,19 +211,18 @@ impl Table {
     /// Remembers a selected series text; its slot.
     pub(super) fn select(&mut self, raw: &[u8], series: Series) -> Result<u32, Fault> {
         let series = Arc::new(series);
-        let slot = match self.by_series.get(&series) {
-            Some(&slot) => slot,
-            None => {
-                if self.slots.len() == MAX_SELECTED {
-                    return Err(Fault::new(format!(
-                        "more than {MAX_SELECTED} series are selected"
-                    )));
-                }
-                let slot = count(self.slots.len());
-                self.slots.push(Arc::clone(&series));
-                self.by_series.insert(series, slot);
-                slot
+        let slot = if let Some(&slot) = self.by_series.get(&series) {
+            slot
+        } else {
+            if self.slots.len() == MAX_SELECTED {
+                return Err(Fault::new(format!(
+                    "more than {MAX_SELECTED} series are selected"
+                )));
             }
+            let slot = count(self.slots.len());
+            self.slots.push(Arc::clone(&series));
+            self.by_series.insert(series, slot);
+            slot
         };
         if self.texts.len() == 2 * MAX_SELECTED || self.bytes.len() + raw.len() > MAX_SELECTED_BYTES
         {
