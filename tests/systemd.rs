@@ -1,11 +1,13 @@
 //! What `systemd/` ships, as systemd's own tools see it.
 //!
 //! `systemd-analyze verify` exits with 0 on keys that it does not know, so any line
-//! of it is a failure here. Whether the unit works is tests/systemd_booted.rs's
-//! question.
+//! of it is a failure here. Whether the unit works, `tests/systemd_booted.rs` asks.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod skip;
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -57,7 +59,7 @@ impl Units {
         ]);
         let mut said = text(&out);
         if !out.status.success() {
-            said += &format!("({})", out.status);
+            said.push_str(&out.status.to_string());
         }
         said
     }
@@ -77,22 +79,9 @@ fn text(out: &Output) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
 }
 
-/// Whether a test can run. Where it must, because this is CI, a missing tool fails.
-/// The skip is written past libtest's capture, so that it is seen.
+/// Whether the tests can run.
 fn has(tool: &str) -> bool {
-    if Command::new(tool).arg("--version").output().is_ok() {
-        return true;
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "CI has no {tool}"
-    );
-    writeln!(
-        io::stderr(),
-        "SKIPPED: no {tool}: what systemd/ ships was not checked"
-    )
-    .unwrap();
-    false
+    skip::unless_installed(tool, "what systemd/ ships was not checked")
 }
 
 #[test]
@@ -108,17 +97,16 @@ fn every_right_of_the_example_is_one_that_systemd_knows() {
         let units = Units::new("rights");
         let example = shipped("backstop-plan-rights.conf");
         // The examples that are commented out as well: `#Key=value`.
-        let all: String = example
+        let all: Vec<&str> = example
             .lines()
             .map(|line| {
                 line.strip_prefix('#')
                     .filter(|l| is_setting(l))
                     .unwrap_or(line)
             })
-            .map(|line| format!("{line}\n"))
             .collect();
-        assert!(all.lines().filter(|line| is_setting(line)).count() > 5);
-        units.write("backstop.service.d/plan-rights.conf", &all);
+        assert!(all.iter().filter(|line| is_setting(line)).count() > 5);
+        units.write("backstop.service.d/plan-rights.conf", &all.join("\n"));
         assert_eq!(units.faults(), "");
     }
 }
@@ -193,11 +181,7 @@ fn the_user_and_the_directories_come_of_one_call_each() {
             assert!(root.join("etc/backstop").join(dir).is_dir(), "{dir}");
         }
     } else {
-        writeln!(
-            io::stderr(),
-            "SKIPPED: only root makes root's directories: backstop.tmpfiles was not tried"
-        )
-        .unwrap();
+        skip::skipped("only root makes root's directories: backstop.tmpfiles was not tried");
     }
 }
 
