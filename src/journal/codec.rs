@@ -40,7 +40,6 @@ const WHOLE: u64 = 1 << 53;
 /// The value as a whole number, if that gives back the very same bits.
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
     reason = "the cast is checked by casting back"
 )]
 fn whole(value: f64) -> Option<i64> {
@@ -253,7 +252,8 @@ impl Stream {
                     let changed = bits ^ *last;
                     let front = changed.leading_zeros() as usize / 8;
                     let back = changed.trailing_zeros() as usize / 8;
-                    out.push((front << 4 | back) as u8);
+                    // Below 8 each, as some bit differs.
+                    out.push(u8::try_from(front << 4 | back).unwrap_or_default());
                     out.extend_from_slice(&changed.to_be_bytes()[front..8 - back]);
                 }
             }
@@ -281,7 +281,6 @@ impl Stream {
                     if n.unsigned_abs() > WHOLE {
                         return None;
                     }
-                    #[expect(clippy::cast_precision_loss, reason = "within 2^53: exact")]
                     let value = n as f64;
                     *last = value.to_bits();
                 }

@@ -16,10 +16,6 @@ use super::record::Record;
 use super::samples::SampleReader;
 
 /// What a segment has at a place.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "passed on one at a time; a box would cost an allocation for each record"
-)]
 pub(crate) enum Item {
     /// A record.
     Record {

@@ -9,10 +9,6 @@ use super::log::{Item, Located, LogReader, Place};
 use super::record::{Body, Record};
 
 /// The next thing in the sequence.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "passed on one at a time; a box would cost an allocation for each record"
-)]
 pub(crate) enum Merged {
     Record {
         record: Record,

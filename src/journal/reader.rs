@@ -33,13 +33,14 @@ impl std::fmt::Debug for Records {
 /// When the directory cannot be read. Damage comes among the records.
 pub fn read(dir: &Path) -> Result<Records, JournalError> {
     let fd = open_dir(dir).map_err(|e| JournalError::file("open", &dir.to_string_lossy(), e))?;
-    read_on(Arc::new(HostDisk::new(fd)))
+    let disk: Arc<dyn Disk> = Arc::new(HostDisk::new(fd));
+    read_on(&disk)
 }
 
-pub(crate) fn read_on(disk: Arc<dyn Disk>) -> Result<Records, JournalError> {
-    let layout = Layout::list(&*disk).map_err(|e| JournalError::file("list", ".", e))?;
+pub(crate) fn read_on(disk: &Arc<dyn Disk>) -> Result<Records, JournalError> {
+    let layout = Layout::list(&**disk).map_err(|e| JournalError::file("list", ".", e))?;
     Ok(Records {
-        merge: recovery::merge(&disk, &layout, None, None),
+        merge: recovery::merge(disk, &layout, None, None),
         tail: None,
     })
 }

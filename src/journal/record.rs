@@ -18,10 +18,6 @@ pub struct Record {
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "records are streamed one at a time, never stored in numbers"
-)]
 pub enum Body {
     /// A fact that reached the engine.
     Event(Event),

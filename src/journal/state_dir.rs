@@ -33,115 +33,8 @@ pub(crate) fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 impl StateDir {
     /// Takes the directory for this process; makes it where its parent is there.
     pub(crate) fn take(path: &Path, started_unix_ms: i64) -> Result<Self, JournalError> {
-        let shown = path.display();
-        let refuse = |found: String, remedy: String| JournalError::StateDir {
-            path: path.to_owned(),
-            found,
-            remedy,
-        };
-        match rustix::fs::mkdir(path, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(Errno::NOENT) => {
-                return Err(refuse(
-                    "it does not exist, and neither does its parent".to_owned(),
-                    format!(
-                        "make it with `install -d -m 0700 {shown}`, or name another with --state"
-                    ),
-                ));
-            }
-            // Something in the way is named below; what is simply not there is not.
-            Err(e) => {
-                if rustix::fs::lstat(path).is_err() {
-                    return Err(refuse(
-                        format!(
-                            "it does not exist and cannot be made: {}",
-                            io::Error::from(e)
-                        ),
-                        format!(
-                            "make it with `install -d -m 0700 {shown}`, or name another with --state"
-                        ),
-                    ));
-                }
-            }
-        }
-        let stat = rustix::fs::lstat(path).map_err(|e| {
-            refuse(
-                format!("cannot be looked at: {}", io::Error::from(e)),
-                "name another with --state".to_owned(),
-            )
-        })?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {}
-            FileType::Symlink => {
-                return Err(refuse(
-                    "it is a symbolic link".to_owned(),
-                    "name the directory itself with --state".to_owned(),
-                ));
-            }
-            _ => {
-                return Err(refuse(
-                    "it is not a directory".to_owned(),
-                    "move what is there away, or name another with --state".to_owned(),
-                ));
-            }
-        }
-        let me = rustix::process::geteuid().as_raw();
-        if stat.st_uid != me {
-            return Err(refuse(
-                format!(
-                    "it belongs to user {}, and this agent runs as user {me}",
-                    stat.st_uid
-                ),
-                format!("`chown {me} {shown}`, or run the agent as its owner"),
-            ));
-        }
-        if Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
-            return Err(refuse(
-                "others than its owner may write to it".to_owned(),
-                format!("`chmod go-w {shown}`"),
-            ));
-        }
-        let dir = open_dir(path).map_err(|e| {
-            refuse(
-                format!("cannot be opened: {e}"),
-                format!("`chmod u+rwx {shown}`"),
-            )
-        })?;
-        let lock = rustix::fs::openat(
-            &dir,
-            LOCK,
-            OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
-        )
-        .map_err(|e| match e {
-            Errno::ROFS => refuse(
-                "it is on a read-only file system".to_owned(),
-                "remount it writable, under systemd with `StateDirectory=backstop` or `ReadWritePaths=`, or name another with --state".to_owned(),
-            ),
-            Errno::ACCESS | Errno::PERM => refuse(
-                "it is not writable".to_owned(),
-                format!("`chmod u+rwx {shown}`"),
-            ),
-            e => refuse(
-                format!("its lock file cannot be opened: {}", io::Error::from(e)),
-                format!("see to {shown}/{LOCK}"),
-            ),
-        })?;
-        match super::disk::uninterrupted(|| {
-            Ok(rustix::fs::flock(
-                &lock,
-                FlockOperation::NonBlockingLockExclusive,
-            )?)
-        }) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(JournalError::Held {
-                    path: path.to_owned(),
-                    holder: holder(&lock),
-                });
-            }
-            Err(e) => return Err(JournalError::file("lock", LOCK, e)),
-        }
+        let dir = trusted(path)?;
+        let lock = locked(&dir, path)?;
         let says = says(started_unix_ms);
         rustix::fs::ftruncate(&lock, 0)
             .and_then(|()| rustix::io::pwrite(&lock, says.as_bytes(), 0))
@@ -150,6 +43,128 @@ impl StateDir {
             .map_err(|e| JournalError::file("write", LOCK, e.into()))?;
         Ok(Self { dir, lock })
     }
+}
+
+fn refuse(path: &Path, found: String, remedy: String) -> JournalError {
+    JournalError::StateDir {
+        path: path.to_owned(),
+        found,
+        remedy,
+    }
+}
+
+/// Makes the directory if need be, and opens it if nobody else can have tampered
+/// with it.
+fn trusted(path: &Path) -> Result<OwnedFd, JournalError> {
+    let shown = path.display();
+    let refuse = |found, remedy| refuse(path, found, remedy);
+    match rustix::fs::mkdir(path, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(Errno::NOENT) => {
+            return Err(refuse(
+                "it does not exist, and neither does its parent".to_owned(),
+                format!("make it with `install -d -m 0700 {shown}`, or name another with --state"),
+            ));
+        }
+        // Something in the way is named below; what is simply not there is not.
+        Err(e) => {
+            if rustix::fs::lstat(path).is_err() {
+                return Err(refuse(
+                    format!(
+                        "it does not exist and cannot be made: {}",
+                        io::Error::from(e)
+                    ),
+                    format!(
+                        "make it with `install -d -m 0700 {shown}`, or name another with --state"
+                    ),
+                ));
+            }
+        }
+    }
+    let stat = rustix::fs::lstat(path).map_err(|e| {
+        refuse(
+            format!("cannot be looked at: {}", io::Error::from(e)),
+            "name another with --state".to_owned(),
+        )
+    })?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {}
+        FileType::Symlink => {
+            return Err(refuse(
+                "it is a symbolic link".to_owned(),
+                "name the directory itself with --state".to_owned(),
+            ));
+        }
+        _ => {
+            return Err(refuse(
+                "it is not a directory".to_owned(),
+                "move what is there away, or name another with --state".to_owned(),
+            ));
+        }
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_uid != me {
+        return Err(refuse(
+            format!(
+                "it belongs to user {}, and this agent runs as user {me}",
+                stat.st_uid
+            ),
+            format!("`chown {me} {shown}`, or run the agent as its owner"),
+        ));
+    }
+    if Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
+        return Err(refuse(
+            "others than its owner may write to it".to_owned(),
+            format!("`chmod go-w {shown}`"),
+        ));
+    }
+    open_dir(path).map_err(|e| {
+        refuse(
+            format!("cannot be opened: {e}"),
+            format!("`chmod u+rwx {shown}`"),
+        )
+    })
+}
+
+fn locked(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, JournalError> {
+    let shown = path.display();
+    let refuse = |found, remedy| refuse(path, found, remedy);
+    let lock = rustix::fs::openat(
+        dir,
+        LOCK,
+        OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
+    )
+    .map_err(|e| match e {
+        Errno::ROFS => refuse(
+            "it is on a read-only file system".to_owned(),
+            "remount it writable, under systemd with `StateDirectory=backstop` or `ReadWritePaths=`, or name another with --state".to_owned(),
+        ),
+        Errno::ACCESS | Errno::PERM => refuse(
+            "it is not writable".to_owned(),
+            format!("`chmod u+rwx {shown}`"),
+        ),
+        e => refuse(
+            format!("its lock file cannot be opened: {}", io::Error::from(e)),
+            format!("see to {shown}/{LOCK}"),
+        ),
+    })?;
+    match super::disk::uninterrupted(|| {
+        Ok(rustix::fs::flock(
+            &lock,
+            FlockOperation::NonBlockingLockExclusive,
+        )?)
+    }) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+            return Err(JournalError::Held {
+                path: path.to_owned(),
+                holder: holder(&lock),
+            });
+        }
+        Err(e) => return Err(JournalError::file("lock", LOCK, e)),
+    }
+    Ok(lock)
 }
 
 fn says(started_unix_ms: i64) -> String {

@@ -2,6 +2,7 @@
 //! (Encoding, *Base 128 Varints*) have it, and its zigzag form for signed ones.
 
 /// Appends a number.
+#[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
 pub(crate) fn put(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);

@@ -1,79 +1,25 @@
 //! The journal, open for writing.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::codec::is_sample;
 use super::decisions::{self, DecisionWriter, ROOT};
-use super::disk::{Disk, DiskFile, HostDisk, uninterrupted, write_named, write_whole};
-use super::error::{Damage, JournalError, Torn};
-use super::layout::{self, Found, Layout};
+use super::disk::{Disk, uninterrupted, write_named, write_whole};
+use super::error::JournalError;
 use super::log::Place;
+use super::options::Options;
 use super::record::{Anchor, Lost};
-use super::recovery::{Recovery, Steps, Survey};
 use super::samples::{self, SampleWriter};
 use super::snapshot::{self, Head};
-use super::state_dir::StateDir;
+use super::{layout, retention};
 use crate::guard::{Command, Event};
 use crate::model::Moment;
 
 /// Bytes that wait in memory before they are written without being asked.
 const BUFFER: usize = 256 * 1024;
-
-/// How the journal keeps house.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// When this agent started, Unix time in milliseconds: what a second agent
-    /// is told.
-    pub started_unix_ms: i64,
-    /// Bytes after which a log goes on in a new segment at the next
-    /// [`roll`](Journal::roll), and after which one is
-    /// [due](Journal::wants_roll).
-    pub segment_bytes: u64,
-    /// What is kept of the samples log.
-    pub samples: Retention,
-    /// What is kept of the decisions log.
-    pub decisions: Retention,
-    /// Bytes of disk space made sure of ahead of the decisions log, so that a
-    /// running rollback can be written down on a full disk.
-    pub reserve_bytes: u64,
-}
-
-/// What is kept of a log: whole segments, none that the snapshots need is ever
-/// unlinked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// At most about this many bytes.
-    pub bytes: u64,
-    /// At most about this long.
-    pub age: Duration,
-}
-
-impl Default for Options {
-    /// Segments of 1 MiB; samples for 30 days in 256 MiB at most, decisions for
-    /// a year in 64 MiB at most; a reserve of 1 MiB.
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 3600);
-        Self {
-            started_unix_ms: 0,
-            segment_bytes: 1 << 20,
-            samples: Retention {
-                bytes: 256 << 20,
-                age: DAY * 30,
-            },
-            decisions: Retention {
-                bytes: 64 << 20,
-                age: DAY * 365,
-            },
-            reserve_bytes: 1 << 20,
-        }
-    }
-}
 
 /// What was kept of what was given to the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,34 +40,35 @@ pub enum Kept {
 /// writes them, which survives the agent; [`commit`](Self::commit) makes them
 /// durable, which survives the host.
 pub struct Journal {
-    disk: Arc<dyn Disk>,
-    options: Options,
-    next: u64,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) options: Options,
+    pub(super) next: u64,
     /// All records up to this one are durable, or told to be lost.
-    safe: u64,
+    pub(super) safe: u64,
     /// All samples up to this one are.
-    samples_safe: u64,
-    at: Moment,
-    wall_ahead_ms: i64,
-    anchor: Option<Anchor>,
-    samples: Log<SampleWriter>,
-    decisions: Log<DecisionWriter>,
+    pub(super) samples_safe: u64,
+    pub(super) at: Moment,
+    pub(super) wall_ahead_ms: i64,
+    pub(super) anchor: Option<Anchor>,
+    pub(super) samples: Log<SampleWriter>,
+    pub(super) decisions: Log<DecisionWriter>,
     /// Where the last snapshot that can be read goes on.
-    snapshot: Option<Head>,
+    pub(super) snapshot: Option<Head>,
     /// The one before: kept as well, should the last one be damaged.
-    previous: Option<Head>,
+    pub(super) previous: Option<Head>,
     /// Samples that are lost, of which no line tells yet.
-    untold: Option<Lost>,
+    pub(super) untold: Option<Lost>,
     /// Samples given since they were last made durable.
-    undurable: u64,
-    lost: u64,
+    pub(super) undurable: u64,
+    pub(super) lost: u64,
     /// Bytes written since the last roll.
-    written: u64,
-    _lock: Option<OwnedFd>,
+    pub(super) written: u64,
+    /// Held as long as this lives; a simulated disk has none.
+    pub(super) lock: Option<OwnedFd>,
 }
 
 /// A log as it is open for writing, or why it is not.
-enum Log<W> {
+pub(super) enum Log<W> {
     Open(W),
     Broken(String),
 }
@@ -153,153 +100,6 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Takes a state directory for this process, cuts off what the last crash
-    /// tore, and reads what to go on from. Writes nothing to a journal that was
-    /// left whole: a thousand starts do not make it grow.
-    ///
-    /// # Errors
-    ///
-    /// When the directory is not to be trusted, is held by another agent, or
-    /// cannot be read or written. Damage in the journal is not an error: it is
-    /// in the [`Recovery`].
-    pub fn open<S: DeserializeOwned>(
-        dir: &Path,
-        options: Options,
-    ) -> Result<(Self, Recovery<S>), JournalError> {
-        let StateDir { dir, lock } = StateDir::take(dir, options.started_unix_ms)?;
-        let (mut journal, recovery) = Self::open_on(Arc::new(HostDisk::new(dir)), options)?;
-        journal._lock = Some(lock);
-        Ok((journal, recovery))
-    }
-
-    pub(crate) fn open_on<S: DeserializeOwned>(
-        disk: Arc<dyn Disk>,
-        options: Options,
-    ) -> Result<(Self, Recovery<S>), JournalError> {
-        let mut layout = uninterrupted(|| Layout::list(&*disk))
-            .map_err(|e| JournalError::file("list", ".", e))?;
-        for name in &layout.leftovers {
-            uninterrupted(|| disk.remove(name))
-                .map_err(|e| JournalError::file("remove", name, e))?;
-        }
-        let mut damage = missing(&layout);
-        let mut found = None;
-        for Found { first, name, .. } in layout.snapshots.iter().rev() {
-            let read = uninterrupted(|| disk.read(name, 0, usize::MAX))
-                .map_err(|e| format!("cannot be read: {e}"))
-                .and_then(|bytes| snapshot::read::<S>(&bytes, *first));
-            match read {
-                Ok(read) => {
-                    found = Some(read);
-                    break;
-                }
-                Err(found) => damage.push(Damage::File {
-                    file: name.clone(),
-                    found,
-                }),
-            }
-        }
-        let (head, state) = found.unzip();
-        if head.is_none() {
-            let first = super::recovery::whole_from(&layout);
-            if first > 1 || !layout.snapshots.is_empty() && layout.bytes() == 0 {
-                damage.push(Damage::NoSnapshot {
-                    first: (first > 1).then_some(first),
-                });
-            }
-        }
-        let survey = Survey::run(&disk, &layout, head.as_ref());
-        damage.extend(survey.damage);
-
-        let mut torn = Vec::new();
-        let end = survey.end;
-        let steps = Steps::new(&disk, &layout, head.as_ref(), &end);
-        let may_cut = survey.cut || damage.is_empty();
-        if survey.cut {
-            unlink_behind(&*disk, &mut layout.samples, end.samples.as_ref())?;
-            unlink_behind(&*disk, &mut layout.decisions, end.decisions.as_ref())?;
-        }
-        let samples = goes_on(&layout.samples, end.samples.as_ref(), may_cut);
-        let decisions = goes_on(&layout.decisions, end.decisions.as_ref(), may_cut);
-        let spoiled = |files: &[Found], goes_on: &Option<_>| !files.is_empty() && goes_on.is_none();
-        let jump = spoiled(&layout.samples, &samples)
-            || spoiled(&layout.decisions, &decisions)
-            || !missing(&layout).is_empty();
-        // Every record takes a byte at least: no number that the unreadable
-        // files may have used is used again.
-        let next = if jump {
-            end.next.max(layout.highest().saturating_add(1)) + layout.bytes() + 1
-        } else {
-            end.next
-        };
-        let at = end.last_at.unwrap_or_default();
-        let samples = match samples {
-            Some((found, place)) => {
-                let file = cut(&*disk, found, place.at, &mut torn)?;
-                let head = uninterrupted(|| disk.read(&found.name, 0, samples::HEADER))
-                    .map_err(|e| JournalError::file("read", &found.name, e))?;
-                let (seed, _) = samples::read_header(&head, found.first).map_err(|why| {
-                    JournalError::file("read", &found.name, std::io::Error::other(why))
-                })?;
-                SampleWriter::new(found.name.clone(), found.first, file, seed, place.at)
-            }
-            None => new_samples(&*disk, next, at)?,
-        };
-        let decisions = match decisions {
-            Some((found, place)) => {
-                let file = cut(&*disk, found, place.at, &mut torn)?;
-                let hash = place.chain.clone().unwrap_or_else(|| ROOT.to_owned());
-                DecisionWriter::new(found.name.clone(), found.first, file, place.at, hash)
-            }
-            None => {
-                let prev = end
-                    .decisions
-                    .as_ref()
-                    .and_then(|place| place.chain.as_deref());
-                let new = new_decisions(&*disk, next, at, prev.unwrap_or(ROOT))?;
-                sync_dir(&*disk)?;
-                new
-            }
-        };
-        let mut journal = Self {
-            disk,
-            next,
-            // What was read back need not have been durable yet.
-            safe: head.as_ref().map_or(0, |head| head.next.saturating_sub(1)),
-            samples_safe: head.as_ref().map_or(0, |head| head.next.saturating_sub(1)),
-            at,
-            wall_ahead_ms: end.wall_ahead_ms,
-            anchor: end.anchor.clone(),
-            samples: Log::Open(samples),
-            decisions: Log::Open(decisions),
-            snapshot: head,
-            previous: None,
-            untold: None,
-            undurable: 0,
-            lost: 0,
-            written: 0,
-            options,
-            _lock: None,
-        };
-        if jump {
-            let why = damage
-                .first()
-                .map_or_else(|| "damage was found".to_owned(), ToString::to_string);
-            journal.tell_lost(end.next, why);
-        }
-        journal.reserve();
-        let recovery = Recovery {
-            snapshot: state,
-            steps,
-            last_at: end.last_at,
-            lost: end.lost(),
-            last_anchor: end.anchor,
-            damage,
-            torn,
-        };
-        Ok((journal, recovery))
-    }
-
     /// Takes down an event at the moment of its arrival, into a buffer. Returns
     /// its sequence number. Never fails: what cannot be kept is told by the next
     /// [`flush`](Self::flush) or [`commit`](Self::commit).
@@ -419,7 +219,10 @@ impl Journal {
             (Ok(()), _) => {
                 self.written = 0;
                 self.reserve();
-                self.unlink_old();
+                if let Some(newest) = &self.snapshot {
+                    let oldest = self.previous.as_ref().unwrap_or(newest);
+                    retention::unlink_old(&*self.disk, &self.options, self.at, newest, oldest);
+                }
             }
             // Only a snapshot makes up for decisions that are lost: without it
             // the next start would not know them. Try again from the beginning.
@@ -471,7 +274,7 @@ impl Journal {
         seq
     }
 
-    fn tell_lost(&mut self, from: u64, why: String) {
+    pub(super) fn tell_lost(&mut self, from: u64, why: String) {
         self.line(self.at, b"\"lost\":", &Lost { from, why });
     }
 
@@ -631,146 +434,21 @@ impl Journal {
         Ok(())
     }
 
-    fn reserve(&mut self) {
+    pub(super) fn reserve(&mut self) {
         if let Some(decisions) = self.decisions.open() {
             // Not every file system can, and a full one cannot: then the log
             // takes what space it finds.
             let _ = decisions.reserve(self.options.reserve_bytes);
         }
     }
-
-    /// Unlinks snapshots but the last two, and segments that neither of these
-    /// nor retention needs. What fails here is tried again after the next roll.
-    fn unlink_old(&self) {
-        let (Ok(layout), Some(newest)) = (Layout::list(&*self.disk), &self.snapshot) else {
-            return;
-        };
-        let oldest = self.previous.as_ref().unwrap_or(newest);
-        for Found { first, name, .. } in &layout.snapshots {
-            if *first != newest.next && *first != oldest.next {
-                let _ = self.disk.remove(name);
-            }
-        }
-        let samples_begun = |file: &Found| {
-            let head = self.disk.read(&file.name, 0, samples::HEADER).ok()?;
-            Some(samples::read_header(&head, file.first).ok()?.1)
-        };
-        let decisions_begun = |file: &Found| {
-            let head = self.disk.read(&file.name, 0, 1024).ok()?;
-            Some(decisions::read_header(&head, file.first).ok()?.3)
-        };
-        self.retain(
-            &layout.samples,
-            self.options.samples,
-            oldest.samples.first,
-            samples_begun,
-        );
-        self.retain(
-            &layout.decisions,
-            self.options.decisions,
-            oldest.decisions.first,
-            decisions_begun,
-        );
-    }
-
-    fn retain(
-        &self,
-        files: &[Found],
-        keep: Retention,
-        needed: u64,
-        begun: impl Fn(&Found) -> Option<Moment>,
-    ) {
-        let mut bytes: u64 = files.iter().map(|f| f.len).sum();
-        for pair in files.windows(2) {
-            let [old, next] = pair else { return };
-            // A segment ends where the next one begins.
-            let expired = || begun(next).is_some_and(|ended| self.at.since(ended) > keep.age);
-            if next.first > needed || !(bytes > keep.bytes || expired()) {
-                return;
-            }
-            // One after the other, each durable: no segment is ever missing
-            // between others.
-            if self.disk.remove(&old.name).is_err() || self.disk.sync_dir().is_err() {
-                return;
-            }
-            bytes -= old.len;
-        }
-    }
 }
 
-/// A log that is not there although the other one is. Samples are begun first.
-fn missing(layout: &Layout) -> Vec<Damage> {
-    let begun = layout.samples.iter().map(|f| f.len).sum::<u64>() > samples::HEADER as u64;
-    let mut damage = Vec::new();
-    if layout.samples.is_empty() && !layout.decisions.is_empty() {
-        damage.push(Damage::File {
-            file: layout::samples_name(1),
-            found: "the samples log is missing".to_owned(),
-        });
-    }
-    if layout.decisions.is_empty() && begun {
-        damage.push(Damage::File {
-            file: layout::decisions_name(1),
-            found: "the decisions log is missing".to_owned(),
-        });
-    }
-    damage
-}
-
-/// The segment to go on in, and where: the last one, if all of it is known or
-/// what is behind may be cut off.
-fn goes_on<'a>(
-    files: &'a [Found],
-    place: Option<&'a Place>,
-    may_cut: bool,
-) -> Option<(&'a Found, &'a Place)> {
-    let (last, place) = (files.last()?, place?);
-    let fits = last.first == place.first && last.len >= place.at;
-    (fits && (last.len == place.at || may_cut)).then_some((last, place))
-}
-
-/// Unlinks segments behind a place at which the log is cut off: there are no
-/// records in them.
-fn unlink_behind(
+/// Begins a segment of the samples log.
+pub(super) fn new_samples(
     disk: &dyn Disk,
-    files: &mut Vec<Found>,
-    place: Option<&Place>,
-) -> Result<(), JournalError> {
-    let Some(place) = place else { return Ok(()) };
-    let behind = files.partition_point(|file| file.first <= place.first);
-    for Found { name, .. } in files.drain(behind..) {
-        uninterrupted(|| disk.remove(&name))
-            .and_then(|()| uninterrupted(|| disk.sync_dir()))
-            .map_err(|e| JournalError::file("remove", &name, e))?;
-    }
-    Ok(())
-}
-
-/// Opens a segment to write to, behind `at`.
-fn cut(
-    disk: &dyn Disk,
-    found: &Found,
-    at: u64,
-    torn: &mut Vec<Torn>,
-) -> Result<Box<dyn DiskFile>, JournalError> {
-    let mut file = uninterrupted(|| disk.open(&found.name))
-        .map_err(|e| JournalError::file("open", &found.name, e))?;
-    if found.len > at {
-        // Durable before anything is written behind it: new records must never
-        // stand before a rest of old ones.
-        uninterrupted(|| file.truncate(at))
-            .and_then(|()| uninterrupted(|| file.sync()))
-            .map_err(|e| JournalError::file("cut", &found.name, e))?;
-        torn.push(Torn {
-            file: found.name.clone(),
-            kept: at,
-            cut: found.len - at,
-        });
-    }
-    Ok(file)
-}
-
-fn new_samples(disk: &dyn Disk, first: u64, at: Moment) -> Result<SampleWriter, JournalError> {
+    first: u64,
+    at: Moment,
+) -> Result<SampleWriter, JournalError> {
     let name = layout::samples_name(first);
     let header = samples::header(first, at);
     let file =
@@ -784,8 +462,8 @@ fn new_samples(disk: &dyn Disk, first: u64, at: Moment) -> Result<SampleWriter, 
     ))
 }
 
-/// Its name is not durable until the directory is synced.
-fn new_decisions(
+/// Begins a segment of the decisions log. Its name is not durable until the directory is synced.
+pub(super) fn new_decisions(
     disk: &dyn Disk,
     first: u64,
     at: Moment,
@@ -804,6 +482,6 @@ fn new_decisions(
     ))
 }
 
-fn sync_dir(disk: &dyn Disk) -> Result<(), JournalError> {
+pub(super) fn sync_dir(disk: &dyn Disk) -> Result<(), JournalError> {
     uninterrupted(|| disk.sync_dir()).map_err(|e| JournalError::file("sync", ".", e))
 }

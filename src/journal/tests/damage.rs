@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sim_disk::SimDisk;
-use super::story::{State, Told, anchor, decided, note, open, options, sampled, series, ticked};
-use crate::journal::reader::read_on;
+use super::story::{
+    State, Told, anchor, decided, note, open, options, read_all, sampled, series, ticked,
+};
 use crate::journal::{Damage, Journal, Record, Step};
 
 /// Two snapshots, both logs behind each, a commit, and after it one tick that
@@ -53,9 +54,7 @@ fn recover(files: &BTreeMap<String, Vec<u8>>) -> (SimDisk, Seen) {
 }
 
 fn records(files: &BTreeMap<String, Vec<u8>>) -> Vec<Result<Record, Damage>> {
-    read_on(Arc::new(SimDisk::holding(files)))
-        .unwrap()
-        .collect()
+    read_all(&SimDisk::holding(files)).collect()
 }
 
 /// Either damage is said, or what is recovered is what was acknowledged.

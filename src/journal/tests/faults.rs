@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::sim_disk::{EINTR, EIO, ENOSPC, Fault, SimDisk};
 use super::story::{
-    State, Told, assert_prefix, decided, go_on, note, open, options, sampled, series, tell, ticked,
+    State, Told, assert_prefix, decided, go_on, note, open, options, read_all, sampled, series,
+    tell, ticked,
 };
 use crate::guard::Event;
-use crate::journal::reader::read_on;
 use crate::journal::{Damage, Journal, JournalError, Kept, Options, Recovery};
 
 fn operations() -> u64 {
@@ -82,7 +82,7 @@ fn after_a_failure_at_any_operation_nothing_promised_is_lost_and_nothing_is_lost
             for seed in 0..4 {
                 let case = format!("error {errno} at operation {op}, seed {seed}");
                 let found = disk.after_power_cut(seed);
-                for record in read_on(Arc::new(found.clone())).unwrap() {
+                for record in read_all(&found) {
                     // Where retention has taken one log and not yet the other,
                     // the words of the one about the other are gone.
                     assert!(

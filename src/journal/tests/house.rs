@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::sim_disk::SimDisk;
 use super::story::{
-    State, Told, anchor, assert_prefix, decided, go_on, note, open, options, sampled, series, tell,
+    State, Told, anchor, assert_prefix, decided, go_on, note, open, options, read_all, sampled,
+    series, tell,
 };
 use crate::guard::Event;
-use crate::journal::reader::read_on;
 use crate::journal::{Body, Journal, JournalError, Options, read};
 use crate::model::{Moment, Outcome, Sample, Series};
 
@@ -105,10 +105,7 @@ fn a_reader_sees_every_record_in_order_and_follows_the_chain_over_segments() {
         told
     };
     assert!(disk.files().len() > 6, "several segments");
-    let records: Vec<_> = read_on(Arc::new(disk))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let records: Vec<_> = read_all(&disk).map(Result::unwrap).collect();
     for (i, record) in records.iter().enumerate() {
         assert_eq!(record.seq, i as u64 + 1);
     }
@@ -181,7 +178,6 @@ fn an_hour_of_twenty_series_costs_less_than_a_tenth_of_a_megabyte() {
         Journal::open_on::<State>(Arc::new(disk.clone()), Options::default()).unwrap();
     an_hour(&mut journal);
     let bytes: usize = disk.files().values().map(Vec::len).sum();
-    println!("{bytes} bytes an hour");
     assert!(bytes < 100_000, "{bytes} bytes");
     drop(journal);
     let (_, recovery) = Journal::open_on::<State>(Arc::new(disk), Options::default()).unwrap();

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sim_disk::SimDisk;
 use crate::guard::{Command, Event, Note, Person, What};
-use crate::journal::{Anchor, Journal, Kept, Options, Recovery, Retention, Step};
+use crate::journal::disk::Disk;
+use crate::journal::reader::read_on;
+use crate::journal::{Anchor, Journal, Kept, Options, Records, Recovery, Retention, Step};
 use crate::model::{Gap, GapKind, Moment, Outcome, Sample, Series};
 
 /// Stands for the engine's state: the number of the record that comes next.
@@ -24,11 +26,11 @@ pub(super) fn options() -> Options {
         reserve_bytes: 4096,
         samples: Retention {
             bytes: 4000,
-            age: Duration::from_secs(3600),
+            age: Duration::from_hours(1),
         },
         decisions: Retention {
             bytes: 8000,
-            age: Duration::from_secs(3600),
+            age: Duration::from_hours(1),
         },
         ..Options::default()
     }
@@ -220,6 +222,12 @@ pub(super) fn go_on(
             told.roll(journal);
         }
     }
+}
+
+/// Reads what is on a disk, as tools do.
+pub(super) fn read_all(disk: &SimDisk) -> Records {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    read_on(&disk).unwrap()
 }
 
 /// Opens what is left on a disk.
