@@ -1,7 +1,7 @@
 //! What time it is: the only file that asks.
 //!
 //! The agent's clock only goes forward and counts time asleep (`CLOCK_BOOTTIME`,
-//! clock_gettime(2)), so a suspend is a gap and not a standstill, and setting
+//! `clock_gettime(2)`), so a suspend is a gap and not a standstill, and setting
 //! the wall clock moves nothing. Over restarts it is carried by anchors in the
 //! journal: within one boot by the boot clock, which is exact; over a reboot by
 //! the wall clock, which is the only one that went on, and never backwards.

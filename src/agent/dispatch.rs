@@ -165,11 +165,10 @@ impl Keeper {
 /// Whether what was asked for is durable, as far as it has to be.
 fn kept(durable: Result<Durable, oneshot::error::RecvError>, whole: bool) -> Result<(), String> {
     match durable {
-        Ok(Ok(Kept::Whole)) => Ok(()),
         Ok(Ok(Kept::DecisionsOnly)) if whole => {
             Err("the samples that it rests on are not kept".to_owned())
         }
-        Ok(Ok(Kept::DecisionsOnly)) => Ok(()),
+        Ok(Ok(Kept::Whole | Kept::DecisionsOnly)) => Ok(()),
         Ok(Err(why)) => Err(why),
         Err(_) => Err("the journal's thread has ended".to_owned()),
     }

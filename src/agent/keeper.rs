@@ -261,12 +261,15 @@ impl Keeper {
                 end,
                 not_durable,
             } => self.finished(&order, end, not_durable),
-            Input::Read { shelf, answers } => {
-                self.manager.reloading();
-                self.read(*shelf);
+            Input::Read {
+                shelf: found,
+                answers,
+            } => {
+                Manager::reloading();
+                self.read(*found);
                 self.follow(tasks);
                 self.roll();
-                self.manager.ready();
+                Manager::ready();
                 for answer in answers {
                     let _ = answer.send(self.reloaded.clone());
                 }
@@ -308,8 +311,8 @@ impl Keeper {
     }
 
     /// Takes over what was read of the policies.
-    pub(super) fn read(&mut self, shelf: Shelf) {
-        let changes = shelf.against(&mut self.catalogue, &self.engine.state().services);
+    pub(super) fn read(&mut self, found: Shelf) {
+        let changes = found.against(&mut self.catalogue, &self.engine.state().services);
         for warning in &changes.warnings {
             tracing::warn!("{}", warning.trim_end());
         }
@@ -441,7 +444,7 @@ impl Keeper {
         }
         self.written = written;
         self.hungry = false;
-        self.manager.feed();
+        Manager::feed();
         Ok(())
     }
 
@@ -541,7 +544,7 @@ impl Keeper {
     ) -> Result<(), AgentError> {
         drop(health);
         self.stopping = true;
-        self.manager.stopping();
+        Manager::stopping();
         self.manager.status("stopping".to_owned());
         self.roster.dismiss();
         let late = Instant::now() + super::stop::GRACE;

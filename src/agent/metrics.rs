@@ -149,7 +149,8 @@ pub const METRICS: [(&str, &str, &str); 25] = [
 ];
 
 type Labels = Vec<(&'static str, String)>;
-type Numbers = Family<Labels, Gauge<f64, AtomicU64>>;
+type Number = Gauge<f64, AtomicU64>;
+type Numbers = Family<Labels, Number>;
 type Counters = Family<Labels, Counter>;
 
 /// The agent's numbers.
@@ -170,12 +171,12 @@ pub(super) struct Metrics {
     held: Numbers,
     phase: Numbers,
     incidents: Numbers,
-    reload_successful: Numbers,
-    reload_timestamp: Numbers,
-    problems: Numbers,
-    journal_broken: Numbers,
-    journal_lost: Counters,
-    journal_waiting: Numbers,
+    reload_successful: Number,
+    reload_timestamp: Number,
+    problems: Number,
+    journal_broken: Number,
+    journal_lost: Counter,
+    journal_waiting: Number,
     outbox_waiting: Numbers,
     outbox_delivered: Counters,
     outbox_failed: Counters,
@@ -226,17 +227,17 @@ impl Metrics {
             reload_successful: register(
                 r,
                 "backstop_policy_last_reload_successful",
-                Numbers::default(),
+                Number::default(),
             ),
             reload_timestamp: register(
                 r,
                 "backstop_policy_last_reload_timestamp_seconds",
-                Numbers::default(),
+                Number::default(),
             ),
-            problems: register(r, "backstop_preflight_problems", Numbers::default()),
-            journal_broken: register(r, "backstop_journal_broken", Numbers::default()),
-            journal_lost: register(r, "backstop_journal_lost_total", Counters::default()),
-            journal_waiting: register(r, "backstop_journal_waiting", Numbers::default()),
+            problems: register(r, "backstop_preflight_problems", Number::default()),
+            journal_broken: register(r, "backstop_journal_broken", Number::default()),
+            journal_lost: register(r, "backstop_journal_lost_total", Counter::default()),
+            journal_waiting: register(r, "backstop_journal_waiting", Number::default()),
             outbox_waiting: register(r, "backstop_outbox_waiting", Numbers::default()),
             outbox_delivered: register(r, "backstop_outbox_delivered_total", Counters::default()),
             outbox_failed: register(r, "backstop_outbox_failed_total", Counters::default()),
@@ -292,30 +293,26 @@ impl Metrics {
     /// All of it, as an OpenMetrics page.
     pub(super) fn page(&self, state: &Snapshot, rest: &Rest<'_>) -> String {
         self.fill(state);
-        let set = |family: &Numbers, value: f64| {
-            family.get_or_create(&Vec::new()).set(value);
-        };
         let diagnosis = rest.diagnosis;
-        set(
-            &self.reload_successful,
-            f64::from(diagnosis.reloaded.successful),
-        );
+        self.reload_successful
+            .set(f64::from(diagnosis.reloaded.successful));
         let read = diagnosis.reloaded_at.unix_millis(diagnosis.wall_ahead_ms);
-        set(&self.reload_timestamp, read as f64 / 1000.0);
-        set(&self.problems, diagnosis.reloaded.preflight.len() as f64);
-        set(
-            &self.journal_broken,
-            f64::from(rest.journal.broken.is_some()),
-        );
-        set(&self.journal_waiting, rest.journal_waiting as f64);
-        upto(&self.journal_lost, Vec::new(), rest.journal.lost);
+        self.reload_timestamp.set(read as f64 / 1000.0);
+        self.problems.set(diagnosis.reloaded.preflight.len() as f64);
+        self.journal_broken
+            .set(f64::from(rest.journal.broken.is_some()));
+        self.journal_waiting.set(rest.journal_waiting as f64);
+        upto(&self.journal_lost, rest.journal.lost);
         for (name, counts) in rest.outbox {
             let of = || vec![("notifier", name.clone())];
             self.outbox_waiting
                 .get_or_create(&of())
                 .set(counts.queued as f64);
-            upto(&self.outbox_delivered, of(), counts.delivered);
-            upto(&self.outbox_failed, of(), counts.failed);
+            upto(
+                &self.outbox_delivered.get_or_create(&of()),
+                counts.delivered,
+            );
+            upto(&self.outbox_failed.get_or_create(&of()), counts.failed);
         }
         let mut page = String::new();
         // Writing into a string does not fail.
@@ -323,10 +320,9 @@ impl Metrics {
         page
     }
 
-    /// What is read off the engine's state, anew each time: what is no longer
-    /// there must not stay on the page.
-    fn fill(&self, state: &Snapshot) {
-        for family in [
+    /// The families that are read off the engine's state.
+    const fn numbers(&self) -> [&Numbers; 8] {
+        [
             &self.signal,
             &self.source_up,
             &self.trigger_state,
@@ -335,7 +331,13 @@ impl Metrics {
             &self.held,
             &self.phase,
             &self.incidents,
-        ] {
+        ]
+    }
+
+    /// What is read off the engine's state, anew each time: what is no longer
+    /// there must not stay on the page.
+    fn fill(&self, state: &Snapshot) {
+        for family in self.numbers() {
             family.clear();
         }
         for (name, service) in &state.services {
@@ -391,7 +393,51 @@ fn one(service: &str) -> Labels {
 }
 
 /// Brings a counter up to what somebody else has counted.
-fn upto(family: &Counters, of: Labels, count: u64) {
-    let counter = family.get_or_create(&of);
+fn upto(counter: &Counter, count: u64) {
     counter.inc_by(count.saturating_sub(counter.get()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_metric_and_no_other() {
+        let metrics = Metrics::new();
+        // A family without members is not exposed.
+        for family in metrics.numbers() {
+            family.get_or_create(&Vec::new());
+        }
+        for family in [
+            &metrics.samples,
+            &metrics.bytes,
+            &metrics.ticks,
+            &metrics.notes,
+            &metrics.runs,
+            &metrics.outbox_delivered,
+            &metrics.outbox_failed,
+        ] {
+            family.get_or_create(&Vec::new());
+        }
+        metrics.outbox_waiting.get_or_create(&Vec::new());
+        let mut page = String::new();
+        encode(&mut page, &metrics.registry).unwrap();
+        let mut exposed: Vec<(String, String)> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, kind)| match kind {
+                "counter" => (format!("{name}_total"), kind.to_owned()),
+                _ => (name.to_owned(), kind.to_owned()),
+            })
+            .collect();
+        exposed.sort();
+        let mut said: Vec<(String, String)> = METRICS
+            .iter()
+            .map(|(name, kind, _)| ((*name).to_owned(), (*kind).to_owned()))
+            .collect();
+        said.sort();
+        assert_eq!(exposed, said);
+        assert!(!page.contains(".."), "a full stop too many: {page}");
+    }
 }

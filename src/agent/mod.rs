@@ -158,7 +158,7 @@ async fn guard(
     keeper.distrust_damage();
     keeper.follow(&mut tasks);
     keeper.roll();
-    keeper.manager.ready();
+    Manager::ready();
 
     tasks.spawn(courier::carry(Arc::clone(&outbox), to_carry));
     tasks.spawn(async move {

@@ -7,6 +7,7 @@
 //! file can be meant any more is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -127,14 +128,14 @@ impl Shelf {
                 }
             }
         }
-        if !any {
+        if any {
+            catalogue.services.extend(read);
+        } else {
             let gone = services
                 .iter()
                 .filter(|(name, s)| !s.retiring && !meant.contains(*name));
             changes.removed = gone.map(|(name, _)| name.clone()).collect();
             catalogue.services = read;
-        } else {
-            catalogue.services.extend(read);
         }
         changes.report.removed.clone_from(&changes.removed);
         changes.report.successful = changes.report.refused.is_empty();
@@ -169,13 +170,12 @@ impl Volume {
 /// Identifies a file's content: the beginning of its SHA-256 in hex.
 fn hash(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let mut hex: String = digest
-        .as_ref()
+    digest.as_ref()[..HASH / 2]
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    hex.truncate(HASH);
-    hex
+        .fold(String::with_capacity(HASH), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 /// The service that a text names which is no policy.

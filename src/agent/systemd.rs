@@ -1,4 +1,4 @@
-//! What systemd is told, when the agent runs under it (sd_notify(3)).
+//! What systemd is told, when the agent runs under it (`sd_notify(3)`).
 //!
 //! The watchdog is fed by the loop that judges and by nobody else: a timer of
 //! its own would go on feeding while nothing is judged.
@@ -28,13 +28,13 @@ impl Manager {
     }
 
     /// Policies are loaded, the journal is recovered, services are guarded.
-    pub(super) fn ready(&self) {
+    pub(super) fn ready() {
         tell(&[NotifyState::Ready]);
     }
 
     /// Policies are read again. systemd wants the time of that in the same
     /// message (since 253; 252 ignores it).
-    pub(super) fn reloading(&self) {
+    pub(super) fn reloading() {
         match NotifyState::monotonic_usec_now() {
             Ok(time) => tell(&[NotifyState::Reloading, time]),
             Err(_) => tell(&[NotifyState::Reloading]),
@@ -42,12 +42,12 @@ impl Manager {
     }
 
     /// It is about to end.
-    pub(super) fn stopping(&self) {
+    pub(super) fn stopping() {
         tell(&[NotifyState::Stopping]);
     }
 
     /// Judging and the journal make progress.
-    pub(super) fn feed(&self) {
+    pub(super) fn feed() {
         tell(&[NotifyState::Watchdog]);
     }
 

@@ -120,12 +120,12 @@ impl Watch {
     async fn read(&mut self, answers: Vec<oneshot::Sender<Reloaded>>) -> bool {
         let dir = self.dir.clone();
         let read = tokio::task::spawn_blocking(move || (stamps(&dir), Shelf::read(&dir))).await;
-        let Ok((seen, shelf)) = read else {
+        let Ok((seen, found)) = read else {
             return false;
         };
         self.seen = seen;
         let read = Input::Read {
-            shelf: Box::new(shelf),
+            shelf: Box::new(found),
             answers,
         };
         self.inputs.send(read).await.is_ok()
