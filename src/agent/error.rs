@@ -22,7 +22,7 @@ pub enum AgentError {
         source: io::Error,
     },
     /// The state directory cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Journal(#[from] JournalError),
     /// The outbox cannot be used.
     #[error("cannot open the outbox")]

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::AgentError;
 use super::chronicle::chronicle;
@@ -25,7 +25,7 @@ use super::reload::{Catalogue, Shelf};
 use super::roster::Roster;
 use super::sampler::Batch;
 use super::scribe::{Durable, Health, Scribe, Stepped};
-use super::stop::Stop;
+use super::stop::{GRACE, Stop, WRITE};
 use super::systemd::Manager;
 use crate::control::{self, Diagnosis, Reloaded, Request};
 use crate::guard::{Command, Engine, Event, Notice, Snapshot};
@@ -41,6 +41,11 @@ const ROLL_AGAIN: Duration = Duration::from_secs(30);
 
 /// Without a watchdog, how often it is looked whether all goes on.
 const LOOK: Duration = Duration::from_mins(1);
+
+/// How long the journal's thread may sit over one write before that counts as no
+/// progress: an fsync of half a minute happens on a busy disk, and a restart
+/// would not make it faster.
+const DISK: Duration = Duration::from_secs(45);
 
 /// A request for the page of metrics.
 pub(super) type Page = oneshot::Sender<String>;
@@ -82,8 +87,9 @@ pub(super) struct Keeper {
     started: Moment,
     rolling: Option<oneshot::Receiver<Result<(), String>>>,
     rolled: Instant,
-    /// What the journal's thread had written when the watchdog was last fed.
-    written: u64,
+    /// What the journal's thread had written, and when that last changed or was
+    /// all there was.
+    written: (u64, Instant),
     /// The watchdog is to be fed as soon as all goes on.
     hungry: bool,
 }
@@ -141,7 +147,7 @@ impl Keeper {
             started: now,
             rolling: None,
             rolled: Instant::now(),
-            written: 0,
+            written: (0, Instant::now()),
             hungry: false,
         }
     }
@@ -170,6 +176,22 @@ impl Keeper {
     /// A part of the agent panicked: then the process must end, to be started
     /// anew.
     pub(super) async fn run(mut self, mut sources: Sources) -> Result<(), AgentError> {
+        let ended = self.guard(&mut sources).await;
+        if ended.is_ok() {
+            self.let_steps_end(&mut sources.inputs).await;
+            self.roll();
+        }
+        self.hand_over();
+        let scribe = self.scribe;
+        let written = tokio::task::spawn_blocking(move || scribe.end());
+        if timeout(WRITE, written).await.is_err() {
+            tracing::error!("the journal could not be written to its end in time");
+        }
+        ended
+    }
+
+    /// Takes one fact after the other until it is told to stop.
+    async fn guard(&mut self, sources: &mut Sources) -> Result<(), AgentError> {
         let mut health = self.scribe.watch();
         let feeding = self.manager.feeding();
         let mut look = Instant::now() + feeding.unwrap_or(LOOK);
@@ -178,7 +200,7 @@ impl Keeper {
             let due = self.until_deadline();
             let next_roll = self.next_roll();
             tokio::select! {
-                () = sources.stop.asked() => break,
+                () = sources.stop.asked() => return Ok(()),
                 ended = sources.tasks.join_next(), if !sources.tasks.is_empty() => {
                     whole(ended)?;
                 }
@@ -210,7 +232,6 @@ impl Keeper {
             self.hand_over();
             self.feed()?;
         }
-        self.stop(sources, health).await
     }
 
     /// The time until something is due by time alone.
@@ -439,10 +460,11 @@ impl Keeper {
             return Ok(());
         }
         let (handed, written) = self.scribe.progress();
-        if written < handed && written == self.written {
+        if written == handed || written != self.written.0 {
+            self.written = (written, Instant::now());
+        } else if self.written.1.elapsed() > DISK {
             return Ok(());
         }
-        self.written = written;
         self.hungry = false;
         Manager::feed();
         Ok(())
@@ -536,48 +558,33 @@ impl Keeper {
         format!("{guarded}; {}{more}", busy.join("; "))
     }
 
-    /// Lets the step that runs end, within its grace, and writes all down.
-    async fn stop(
-        mut self,
-        mut sources: Sources,
-        health: watch::Receiver<Health>,
-    ) -> Result<(), AgentError> {
-        drop(health);
+    /// Lets the step that runs end, within its grace. Nothing is judged and
+    /// nothing begins any more: the next start orders the next step.
+    async fn let_steps_end(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         self.stopping = true;
         Manager::stopping();
         self.manager.status("stopping".to_owned());
         self.roster.dismiss();
-        let late = Instant::now() + super::stop::GRACE;
+        let late = Instant::now() + GRACE;
         while !self.running.is_empty() {
-            tracing::info!(
-                steps = self.running.len(),
-                "waits for the step that runs to end"
-            );
+            tracing::info!("waits for the step that runs to end");
             tokio::select! {
-                Some(input) = sources.inputs.recv() => match input {
+                Some(input) = inputs.recv() => match input {
                     Input::Finished { order, end, not_durable } => {
                         self.finished(&order, end, not_durable);
                     }
-                    // Nothing is judged and nothing begins any more.
                     Input::Ticked(_) | Input::Intended { .. } | Input::Read { .. } => {}
                 },
                 () = sleep_until(late) => {
-                    tracing::warn!("a step still runs and is left alone; the next start has lost track of it unless it is idempotent");
-                    break;
+                    tracing::warn!(
+                        "a step still runs and is left alone; the next start has lost \
+                         track of it, unless it is idempotent"
+                    );
+                    return;
                 }
             }
             self.hand_over();
         }
-        self.roll();
-        let scribe = self.scribe;
-        let ended = tokio::task::spawn_blocking(move || scribe.end());
-        if tokio::time::timeout(super::stop::WRITE, ended)
-            .await
-            .is_err()
-        {
-            tracing::error!("the journal could not be written to its end in time");
-        }
-        Ok(())
     }
 }
 

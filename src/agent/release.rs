@@ -5,7 +5,7 @@
 //! what is reported comes through the API.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use crate::model::Current;
 
@@ -22,7 +22,13 @@ pub(super) fn running(current: &Current) -> Option<String> {
         }
         Current::File(path) => {
             let mut text = String::new();
-            let file = std::fs::File::open(Path::new(path)).ok()?;
+            // Opening a pipe would wait for its writer.
+            let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            let file = std::fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(nonblocking)
+                .open(path)
+                .ok()?;
             if !file.metadata().ok()?.is_file() {
                 return None;
             }

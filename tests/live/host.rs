@@ -1,0 +1,278 @@
+//! A directory with a service, its releases, policies and an agent; and what the
+//! agent wrote down.
+
+use std::fs::{self, File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::shop::Shop;
+
+/// Only a broken agent needs longer, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The beginning of every policy here. The window is as short as the interval
+/// allows.
+pub(crate) const SOURCES: &str = r#"service = "shop"
+mode = "enforce"
+interval = "200ms"
+[sources.app]
+type = "scrape"
+url = "http://SHOP/metrics"
+[signals.error_rate]
+source = "app"
+ratio = { of = 'http_requests_total{code=~"5.."}', to = 'http_requests_total' }
+window = "1s"
+"#;
+
+pub(crate) struct Host {
+    pub(crate) dir: PathBuf,
+    shop: Shop,
+    http: SocketAddr,
+    agent: Option<Child>,
+}
+
+impl Host {
+    pub(crate) fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("backstop-live-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        for part in ["policies", "releases/good", "releases/bad"] {
+            fs::create_dir_all(dir.join(part)).unwrap();
+        }
+        fs::set_permissions(dir.join("policies"), Permissions::from_mode(0o755)).unwrap();
+        let http = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        Self {
+            shop: Shop::open(&dir),
+            dir,
+            http,
+            agent: None,
+        }
+    }
+
+    /// Deploys a release, atomically.
+    pub(crate) fn release(&self, version: &str) {
+        let new = self.dir.join("current.new");
+        symlink(self.dir.join("releases").join(version), &new).unwrap();
+        fs::rename(new, self.dir.join("current")).unwrap();
+    }
+
+    /// The release that runs.
+    pub(crate) fn running(&self) -> String {
+        let to = fs::read_link(self.dir.join("current")).unwrap();
+        to.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Writes a policy, replacing `DIR` and `SHOP` in it, atomically.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let text = text
+            .replace("DIR", self.dir.to_str().unwrap())
+            .replace("SHOP", &self.shop.address.to_string());
+        let new = self.dir.join("policies").join(format!(".{name}"));
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, Permissions::from_mode(0o644)).unwrap();
+        fs::rename(new, self.dir.join("policies").join(name)).unwrap();
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+        command
+            .arg("run")
+            .arg("--policies")
+            .arg(self.dir.join("policies"))
+            .arg("--state")
+            .arg(self.dir.join("state"))
+            .arg("--socket")
+            .arg(self.dir.join("control.sock"))
+            .arg("--http")
+            .arg(self.http.to_string())
+            .env("NO_COLOR", "1")
+            .env("HOME", &self.dir)
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("JOURNAL_STREAM")
+            .env_remove("BACKSTOP_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn start(&mut self) {
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.dir.join("log"))
+            .unwrap();
+        let agent = self.command().stdout(Stdio::null()).stderr(log).spawn();
+        self.agent = Some(agent.unwrap());
+        self.until_page(|page| page.contains("backstop_build_info"));
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.agent.as_ref().unwrap().id()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        let mut agent = self.agent.take().unwrap();
+        let pid = i32::try_from(agent.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        agent.wait().unwrap().code()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// What the steps wrote.
+    pub(crate) fn ran(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.dir.join("ran")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The agent's record of decisions, in order.
+    fn records(&self) -> Vec<Value> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(self.dir.join("state"))
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "jsonl"))
+            .filter(|path| path.to_string_lossy().contains("decisions-"))
+            .collect();
+        paths.sort();
+        let text: String = paths
+            .iter()
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        // The last line may be half written.
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The notes among them.
+    fn notes(&self) -> Vec<Value> {
+        let orders = self.records().into_iter().filter_map(|mut record| {
+            match record.get_mut("commands").map(Value::take) {
+                Some(Value::Array(commands)) => Some(commands),
+                _ => None,
+            }
+        });
+        orders
+            .flatten()
+            .filter(|command| command["command"] == "note")
+            .collect()
+    }
+
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.notes().iter().filter(|n| n["what"] == what).count()
+    }
+
+    /// Awaits a note, and returns the first of its kind.
+    pub(crate) fn until(&self, what: &str) -> Value {
+        self.until_any(&[what])
+    }
+
+    pub(crate) fn until_any(&self, whats: &[&str]) -> Value {
+        self.wait(&whats.join(" or "), || {
+            let mut notes = self.notes().into_iter();
+            notes.find(|note| whats.iter().any(|what| note["what"] == *what))
+        })
+    }
+
+    /// Awaits an event of a step.
+    pub(crate) fn until_event(&self, event: &str, step: u64) {
+        self.wait(event, || {
+            self.records()
+                .iter()
+                .any(|r| r["event"]["event"] == event && r["event"]["step"] == step)
+                .then_some(())
+        });
+    }
+
+    /// Awaits what a step writes.
+    pub(crate) fn until_ran(&self, line: &str) {
+        self.wait(line, || self.ran().iter().any(|l| l == line).then_some(()));
+    }
+
+    /// Awaits so many more judged ticks.
+    pub(crate) fn until_ticks(&self, more: u32) {
+        // Absent before the first one.
+        let ticks = |page: &str| number(page, "backstop_ticks_total").max(0.0);
+        let from = ticks(&self.get("/metrics"));
+        self.until_page(|page| ticks(page) >= from + f64::from(more));
+    }
+
+    pub(crate) fn until_page(&self, holds: impl Fn(&str) -> bool) {
+        self.wait("the page of metrics", || {
+            holds(&self.get("/metrics")).then_some(())
+        });
+    }
+
+    /// The body of a page; empty while nobody answers.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let request = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(self.http)?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n"
+            )?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = request().unwrap_or_default();
+        answer
+            .split_once("\r\n\r\n")
+            .map_or_else(String::new, |(_, body)| body.to_owned())
+    }
+
+    fn wait<T>(&self, what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = there() {
+                return found;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what} did not come; the agent's log:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(agent) = &mut self.agent {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// The first sample of this name on a page; NaN when there is none.
+pub(crate) fn number(page: &str, name: &str) -> f64 {
+    page.lines()
+        .filter(|line| line.starts_with(name))
+        .find_map(|line| line.rsplit_once(' ')?.1.parse().ok())
+        .unwrap_or(f64::NAN)
+}
