@@ -6,6 +6,9 @@
 //! target's folder in `fuzz/corpus`.
 
 #[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
+#[path = "../fuzz/src/api.rs"]
+mod api;
+#[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
 #[path = "../fuzz/src/exposition.rs"]
 mod exposition;
 #[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
@@ -124,4 +127,9 @@ fn any_bytes_into_the_exposition_parser_are_an_answer_or_an_error() {
 #[test]
 fn any_bytes_into_the_selector_parser_are_an_answer_or_an_error() {
     fuzz("selector", selector::run, 3_000);
+}
+
+#[test]
+fn any_bytes_into_the_api_are_an_order_or_an_error() {
+    fuzz("api", api::run, 10_000);
 }

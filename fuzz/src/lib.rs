@@ -3,5 +3,6 @@
 //! One function a target, so that `cargo fuzz run TARGET` and `tests/fuzz.rs`,
 //! which needs no nightly compiler, check the same.
 
+pub mod api;
 pub mod exposition;
 pub mod selector;

@@ -20,6 +20,7 @@ mod http;
 mod input;
 mod keeper;
 mod log;
+mod look;
 mod metrics;
 mod recovery;
 mod release;
@@ -39,6 +40,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use error::AgentError;
+pub use look::{Look, look};
 pub use metrics::METRICS;
 pub use setup::Setup;
 

@@ -190,7 +190,7 @@ fn named(text: &str) -> Option<String> {
 }
 
 /// What stands in the way of the policy's plans, asked as the agent runs.
-fn problems(policy: &Policy) -> Vec<String> {
+pub(super) fn problems(policy: &Policy) -> Vec<String> {
     let steps = policy
         .plans
         .iter()

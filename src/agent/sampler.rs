@@ -325,7 +325,7 @@ async fn own_fault(samples: &mut [(String, Sampled)]) {
 }
 
 /// What the policy reads of a source's page.
-fn selectors(policy: &Policy, source: &str) -> Vec<Selector> {
+pub(super) fn selectors(policy: &Policy, source: &str) -> Vec<Selector> {
     let is_page = policy
         .sources
         .get(source)

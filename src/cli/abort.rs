@@ -2,7 +2,7 @@
 
 use super::socket::Socket;
 use super::{Done, Error};
-use crate::control::Answer;
+use crate::control::{Answer, parse_number};
 
 /// Stop a running rollback after its current step
 ///
@@ -11,7 +11,7 @@ use crate::control::Answer;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident.
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parse_number)]
     number: u64,
     /// Why, in your words: others will read it.
     #[arg(long)]

@@ -1,16 +1,18 @@
 //! `backstop check`: every fault of the config and the policies, with its place
 //! and a hint; then the lints.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::out::colour;
 use super::places::Places;
 use super::{Done, Error, Format};
+use crate::agent;
 use crate::model::Config;
 use crate::policy::files::{Writable, read_config, read_folder, read_policy};
-use crate::policy::{Fault, lint_with_config, render};
+use crate::policy::{Fault, lint_live, lint_with_config, render};
 
 /// Check config and policies
 ///
@@ -23,6 +25,10 @@ pub(super) struct Args {
     /// The agent's config, for notifiers and roles.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Sample every source once, and look whether each step could be done as
+    /// things are, by the user who asks.
+    #[arg(long)]
+    live: bool,
     /// How to write the result.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -40,6 +46,8 @@ struct Report<'a> {
     ok: bool,
     files: usize,
     faults: Vec<&'a Fault>,
+    /// Steps that could not be done as things are; only looked for with `--live`.
+    problems: &'a [String],
 }
 
 pub(super) fn run(args: &Args) -> Result<Done, Error> {
@@ -52,6 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Done, Error> {
         args.paths.clone()
     };
     let mut files = 0;
+    let mut problems = Vec::new();
     for path in &paths {
         let mut read = Vec::new();
         if path.is_dir() {
@@ -70,6 +79,11 @@ pub(super) fn run(args: &Args) -> Result<Done, Error> {
             if let Some(config) = &config {
                 faults.extend(lint_with_config(&file.loaded, config));
             }
+            if let (true, Some(policy)) = (args.live, &file.loaded.policy) {
+                let look = agent::look(policy).map_err(|e| Error::of(&e))?;
+                faults.extend(lint_live(&file.loaded, &look.outcomes));
+                problems.extend(look.problems);
+            }
             checked.push(Checked {
                 text: file.text,
                 faults,
@@ -77,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<Done, Error> {
         }
     }
     let refused = checked.iter().flat_map(|c| &c.faults).any(Fault::is_error);
-    write(args.format, files, refused, &checked)
+    write(args.format, files, refused, &checked, &problems)
         .map_err(|e| Error::failed("cannot write the result").because_of(Some(&e)))?;
     Ok(if refused { Done::With(2) } else { Done::Well })
 }
@@ -97,7 +111,13 @@ fn config(args: &Args, places: &Places, checked: &mut Vec<Checked>) -> Option<Co
     loaded.config
 }
 
-fn write(format: Format, files: usize, refused: bool, checked: &[Checked]) -> io::Result<()> {
+fn write(
+    format: Format,
+    files: usize,
+    refused: bool,
+    checked: &[Checked],
+    problems: &[String],
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match format {
         Format::Json => {
@@ -105,14 +125,18 @@ fn write(format: Format, files: usize, refused: bool, checked: &[Checked]) -> io
                 ok: !refused,
                 files,
                 faults: checked.iter().flat_map(|c| &c.faults).collect(),
+                problems,
             };
             serde_json::to_writer_pretty(&mut out, &report)?;
             writeln!(out)
         }
         Format::Text => {
-            let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let colour = colour();
             for file in checked.iter().filter(|c| !c.faults.is_empty()) {
                 writeln!(out, "{}", render(&file.faults, &file.text, colour))?;
+            }
+            for problem in problems {
+                writeln!(out, "not ready: {problem}")?;
             }
             let all = || checked.iter().flat_map(|c| &c.faults);
             let errors = all().filter(|f| f.is_error()).count();

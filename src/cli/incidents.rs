@@ -2,13 +2,14 @@
 
 use super::socket::Socket;
 use super::{Done, Error, Format, out};
+use crate::control::parse_number;
 use crate::view::incidents::{IncidentLine, IncidentView, list_text};
 
 /// List incidents, or show one with its timeline
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident to show whole; without one, all are listed.
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parse_number)]
     number: Option<u64>,
     /// How to write it.
     #[arg(long, value_enum, default_value_t)]

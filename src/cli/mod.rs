@@ -33,15 +33,20 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use error::Error;
 use socket::Socket;
 
+/// What scripts go by.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 bad usage or an invalid policy; \
+                          3 no agent answers on the socket.";
+
 /// Rolls a bad release back, proves that this cured it, and calls a person when
 /// it did not.
 #[derive(Debug, Parser)]
-#[command(name = "backstop", version, max_term_width = 100)]
+#[command(name = "backstop", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// The agent's control socket.
     #[arg(
         long,
         global = true,
+        display_order = 900,
         value_name = "PATH",
         env = "BACKSTOP_SOCKET",
         hide_env_values = true

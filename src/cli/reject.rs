@@ -2,7 +2,7 @@
 
 use super::socket::Socket;
 use super::{Done, Error};
-use crate::control::Answer;
+use crate::control::{Answer, parse_number};
 
 /// Refuse the rollback that an incident asks for
 ///
@@ -10,7 +10,7 @@ use crate::control::Answer;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident.
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parse_number)]
     number: u64,
     /// The role to answer as; you must hold it.
     #[arg(long = "as", value_name = "ROLE")]

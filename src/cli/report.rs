@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use super::socket::Socket;
 use super::{Done, Error, out};
+use crate::control::parse_number;
 
 /// Write an incident's report
 ///
@@ -12,7 +13,7 @@ use super::{Done, Error, out};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident.
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parse_number)]
     number: u64,
     /// How to write it.
     #[arg(long, value_enum, default_value_t)]

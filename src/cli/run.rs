@@ -30,6 +30,7 @@ pub(super) struct Args {
         long,
         value_name = "FILTER",
         env = "BACKSTOP_LOG",
+        hide_env_values = true,
         default_value = "info"
     )]
     log: String,

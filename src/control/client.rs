@@ -175,7 +175,8 @@ impl Client {
 
     fn no_answer(&self, error: reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
-        match system_error(&error).map(io::Error::kind) {
+        let found = system_error(&error);
+        match found.map(io::Error::kind) {
             Some(io::ErrorKind::PermissionDenied) => ClientError::Denied {
                 group: std::fs::metadata(&socket)
                     .ok()
@@ -184,7 +185,9 @@ impl Client {
             },
             Some(kind) if error.is_connect() => ClientError::NoAgent {
                 socket,
-                source: kind.into(),
+                source: found
+                    .and_then(io::Error::raw_os_error)
+                    .map_or_else(|| kind.into(), io::Error::from_raw_os_error),
             },
             _ => ClientError::NoAnswer {
                 socket,

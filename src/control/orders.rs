@@ -2,7 +2,6 @@
 //! notes are the answer.
 
 use axum::body::Bytes;
-use axum::extract::Path;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -15,7 +14,9 @@ use super::protocol::{
 };
 use super::readings::{at_hand, no_incident};
 use super::request::Reloaded;
-use super::server::{Api, Known, READING_PATIENCE, Refusal, guarded, soon, whole_body, within};
+use super::server::{
+    Api, Known, Named, READING_PATIENCE, Refusal, guarded, soon, whole_body, within,
+};
 use crate::guard::{Command, Event, Freeze, Person, Service};
 use crate::model::Current;
 
@@ -23,7 +24,7 @@ use crate::model::Current;
 pub(super) async fn answer(
     Extension(api): Extension<Api>,
     Known(peer): Known,
-    Path((number, word)): Path<(String, String)>,
+    Named((number, word)): Named<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let incident = parse_number(&number)?;
@@ -72,7 +73,7 @@ pub(super) async fn answer(
 pub(super) async fn order(
     Extension(api): Extension<Api>,
     Known(peer): Known,
-    Path((name, word)): Path<(String, String)>,
+    Named((name, word)): Named<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let body = whole_body(body)?;

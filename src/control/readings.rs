@@ -1,6 +1,6 @@
 //! The routes that read: the state as `view` tells it.
 
-use axum::extract::{Path, Query};
+use axum::extract::Query;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::protocol::parse_number;
 use super::request::{Chronicle, Diagnosis};
-use super::server::{Api, Refusal, guarded, soon};
+use super::server::{Api, Named, Refusal, guarded, soon};
 use crate::guard::{Incident, Snapshot};
 use crate::model::Policy;
 use crate::view::incidents::{IncidentLine, IncidentView, list};
@@ -27,7 +27,7 @@ pub(super) async fn status(Extension(api): Extension<Api>) -> Result<Json<Status
 
 pub(super) async fn service(
     Extension(api): Extension<Api>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
 ) -> Result<Json<Status>, Refusal> {
     let diagnosis = soon(api.agent().diagnosis()).await?;
     let snapshot = api.snapshot().await?;
@@ -74,7 +74,7 @@ pub(super) async fn incidents(
 
 pub(super) async fn incident(
     Extension(api): Extension<Api>,
-    Path(number): Path<String>,
+    Named(number): Named<String>,
 ) -> Result<Json<IncidentView>, Refusal> {
     let found = find(&api, &number).await?;
     let notes = found.chronicle.notes.as_slice();
@@ -88,7 +88,7 @@ pub(super) async fn incident(
 
 pub(super) async fn report(
     Extension(api): Extension<Api>,
-    Path(number): Path<String>,
+    Named(number): Named<String>,
 ) -> Result<Response, Refusal> {
     let found = find(&api, &number).await?;
     let notes = found.chronicle.notes.as_slice();

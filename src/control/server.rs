@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::serve::IncomingStream;
 use axum::{Extension, Json, Router};
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -252,6 +253,24 @@ impl<S: Sync> FromRequestParts<S> for Known {
                     "the socket does not say who you are: nothing is done",
                 )
             })
+    }
+}
+
+/// The named segments of a path, whatever bytes they were.
+#[derive(Clone, Debug)]
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(segments)) => Ok(Self(segments)),
+            Err(_) => Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "the path is not UTF-8 text",
+            )),
+        }
     }
 }
 

@@ -1,0 +1,114 @@
+//! What people read before anything is done: help, and why a command line is
+//! refused. Exit code, standard output and standard error, in an environment
+//! without anything in it.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+/// Every command, in the order of `backstop --help`.
+const COMMANDS: [&str; 16] = [
+    "run",
+    "check",
+    "status",
+    "incidents",
+    "report",
+    "approve",
+    "reject",
+    "ack",
+    "rollback",
+    "abort",
+    "freeze",
+    "unfreeze",
+    "deploy",
+    "reload",
+    "completions",
+    "man",
+];
+
+/// What came of a command line, as a page.
+fn page(args: &[&str]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let came = Command::new(env!("CARGO_BIN_EXE_backstop"))
+        .args(args)
+        .env_clear()
+        .env("HOME", home.path())
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let mut page = format!("$ backstop {}\n", args.join(" "));
+    let _ = writeln!(page, "exit code {}", came.status.code().unwrap());
+    for (name, text) in [("stdout", came.stdout), ("stderr", came.stderr)] {
+        let text = String::from_utf8(text).unwrap();
+        if !text.is_empty() {
+            let _ = write!(page, "--- {name}\n{text}");
+        }
+    }
+    page
+}
+
+#[test]
+fn help_reads_well() {
+    insta::assert_snapshot!("help", page(&["--help"]));
+    for command in COMMANDS {
+        insta::assert_snapshot!(format!("help_{command}"), page(&[command, "--help"]));
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_2() {
+    let pages: Vec<String> = [
+        &["freez"][..],
+        &["approve"],
+        &["approve", "x"],
+        &["rollback", "checkout"],
+        &["freeze", "checkout", "--for", "1M", "--reason", "x"],
+        &["freeze", "checkout", "--for", "31d", "--reason", "x"],
+        &["freeze", "checkout", "--for", "soon", "--reason", "x"],
+        &["report", "1", "--format", "html"],
+        &["man", "explode"],
+        &["check", "no-such-file.toml"],
+    ]
+    .iter()
+    .map(|args| page(args))
+    .collect();
+    assert!(
+        pages.iter().all(|p| p.contains("\nexit code 2\n")),
+        "{pages:#?}"
+    );
+    insta::assert_snapshot!("refused", pages.join("\n"));
+}
+
+#[test]
+fn without_an_agent_it_says_where_it_looked() {
+    insta::assert_snapshot!(
+        "no_agent",
+        page(&["--socket", "/nonexistent/control.sock", "status"])
+    );
+}
+
+#[test]
+fn what_comes_later_is_not_there_yet() {
+    for command in ["push", "watch", "tune", "test", "drill", "history"] {
+        let page = page(&[command]);
+        assert!(page.contains("\nexit code 2\n"), "{page}");
+        assert!(page.contains("unrecognized subcommand"), "{page}");
+    }
+}
+
+#[test]
+fn every_shell_is_completed_and_every_command_has_a_page() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let page = page(&["completions", shell]);
+        assert!(page.contains("\nexit code 0\n"), "{page}");
+        assert!(page.contains("rollback"), "{shell}");
+    }
+    assert!(page(&["man"]).contains(".TH backstop 1"));
+    assert!(page(&["man", "freeze"]).contains("Stop acting on a service"));
+    let dir = tempfile::tempdir().unwrap();
+    let written = page(&["man", "--dir", dir.path().to_str().unwrap()]);
+    assert!(written.contains("\nexit code 0\n"), "{written}");
+    for command in COMMANDS {
+        let page = dir.path().join(format!("backstop-{command}.1"));
+        assert!(page.exists(), "{}", page.display());
+    }
+}
