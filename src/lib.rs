@@ -84,6 +84,7 @@ pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod policy;
+pub mod replay;
 pub mod sense;
 pub mod tell;
 pub mod view;

@@ -9,6 +9,7 @@ mod ack;
 mod approve;
 mod check;
 mod completions;
+mod demo;
 mod deploy;
 mod error;
 mod freeze;
@@ -18,6 +19,7 @@ mod out;
 mod places;
 mod reject;
 mod reload;
+mod replay;
 mod report;
 mod rollback;
 mod run;
@@ -59,6 +61,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Demo(demo::Args),
     Check(check::Args),
     Status(status::Args),
     Incidents(incidents::Args),
@@ -74,6 +77,8 @@ enum Command {
     Reload(reload::Args),
     Completions(completions::Args),
     Man(man::Args),
+    DemoService(demo::ServiceArgs),
+    Replay(replay::Args),
 }
 
 /// How a command that could be carried out ended.
@@ -120,6 +125,8 @@ impl Cli {
         let named = self.socket;
         let socket = || Socket::find(named.clone());
         match self.command {
+            Command::Demo(args) => demo::run(&args),
+            Command::DemoService(args) => demo::run_service(&args),
             Command::Run(args) => run::run(args, named),
             Command::Check(args) => check::run(&args),
             Command::Status(args) => status::run(&args, &socket()),
@@ -136,6 +143,7 @@ impl Cli {
             Command::Reload(args) => reload::run(&args, &socket()),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
+            Command::Replay(args) => replay::run(&args),
         }
     }
 }

@@ -1,0 +1,15 @@
+//! A second driver of the engine: recorded samples in, what would have happened
+//! out.
+//!
+//! It is the same engine, in shadow, with the recording's clock. What it says
+//! about a recording is what the live agent said of the same samples, to the
+//! tick: nothing here knows what a trigger is. SPEC 5 gives the format of a
+//! recording and of the answer.
+
+mod drive;
+mod recording;
+mod told;
+
+pub use drive::{Replay, replay};
+pub use recording::{Fault, Recording};
+pub use told::{Told, TriggerSummary};
