@@ -2,6 +2,8 @@
 //! refused. Exit code, standard output and standard error, in an environment
 //! without anything in it.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::fmt::Write as _;
 use std::process::Command;
 

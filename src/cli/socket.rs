@@ -31,12 +31,12 @@ impl Socket {
         question: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
     ) -> Result<T, Error> {
         let client = self.client()?;
-        runtime()?.block_on(async { question(&client).await.map_err(explained) })
+        runtime()?.block_on(async { question(&client).await.map_err(|e| explained(&e)) })
     }
 
     /// A client of it.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        Client::new(&self.0).map_err(explained)
+        Client::new(&self.0).map_err(|e| explained(&e))
     }
 
     /// Orders something and tells what came of it: an order that the agent does
@@ -81,9 +81,9 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 /// What the client says, with what to do about it.
-pub(super) fn explained(error: ClientError) -> Error {
+pub(super) fn explained(error: &ClientError) -> Error {
     let message = error.to_string();
-    match &error {
+    match error {
         ClientError::NoAgent { source, .. } => Error::no_agent(message)
             .because_of(Some(source))
             .hint("`systemctl status backstop` shows the system's agent; `backstop run` starts one; `--socket` names another one's socket"),

@@ -63,8 +63,8 @@ fn watch(args: &Args, socket: &Socket) -> Result<Done, Error> {
                     seen = true;
                     shown(&status, args.format)?
                 }
-                Err(error) if seen => explained(error).to_string(),
-                Err(error) => return Err(explained(error)),
+                Err(error) if seen => explained(&error).to_string(),
+                Err(error) => return Err(explained(&error)),
             };
             out::say(&frame(&text, args.format))?;
         }
