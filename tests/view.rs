@@ -187,13 +187,14 @@ impl World {
     }
 
     fn end_step(&mut self, how: HowEnded, output: &str) {
-        let ticket = self.steps.last().unwrap().ticket;
+        let step = self.steps.last_mut().expect("a step was ordered");
+        let ticket = step.ticket;
         let end = StepEnd {
             how,
             output: Output::said(output),
             took: Duration::from_millis(1240),
         };
-        self.steps.last_mut().unwrap().end = Some(end.clone());
+        step.end = Some(end.clone());
         self.at = self.at + Duration::from_secs(1);
         self.step(Event::Starting {
             service: "checkout".into(),
@@ -219,7 +220,8 @@ impl World {
 
     fn report(&self) -> String {
         let service = &self.engine.state().services["checkout"];
-        let incident = service.incident.as_ref().or(service.closed.last()).unwrap();
+        let incident = service.incident.as_ref().or(service.closed.last());
+        let incident = incident.expect("there was an incident");
         Report {
             incident,
             notes: None,

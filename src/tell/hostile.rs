@@ -3,8 +3,11 @@
 //! in any reason.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::backoff::Pace;
 use super::fixture::{Behaviour, Receiver, Request, Scratch};
@@ -101,7 +104,10 @@ fn verify(request: &Request) {
     let padded = |with: u8| key.iter().map(|b| b ^ with).collect::<Vec<u8>>();
     let inner = sha256(&[padded(0x36), signed].concat());
     let outer = sha256(&[padded(0x5c), inner.as_ref().to_vec()].concat());
-    let hex: String = outer.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    let mut hex = String::new();
+    for byte in outer.as_ref() {
+        let _ = write!(hex, "{byte:02x}");
+    }
     assert_eq!(v1, format!("v1={hex}"));
 }
 

@@ -213,7 +213,7 @@ fn reason(status: ExitStatus, said: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::tell::fixture::Scratch;

@@ -76,7 +76,7 @@ mod tests {
         Since: 2026-11-21T08:30:00Z, for 10m.
         Condition: payment_failure &gt; 10% for 10m; that is payment-failure, critical.
         Next: the plan `rollback` starts at once.
-        To stop it: backstop abort 12
+        Your part: backstop ack 12 (says that you look after it)
         ");
         assert!(!text.contains('<'));
     }

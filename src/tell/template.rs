@@ -138,7 +138,7 @@ pub(super) fn full() -> Notice {
         target: Some("v41".into()),
         reason: "payment-failure has held for 10m".into(),
         next: "the plan `rollback` starts at once".into(),
-        stop: "backstop abort 12".into(),
+        stop: "backstop ack 12  says that you look after it".into(),
         notify: vec!["slack".into()],
     }
 }

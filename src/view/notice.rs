@@ -169,11 +169,12 @@ impl NoticeView {
             },
             NoticeKind::Asked if shadow => format!("would ask whether to roll back{to}"),
             NoticeKind::Asked => format!("roll back{to}? An answer is needed"),
-            NoticeKind::Decided if shadow => format!("would roll back{from}{to}"),
-            NoticeKind::Decided => "it is decided".into(),
             NoticeKind::Held => "the rollback is held".into(),
-            NoticeKind::RollingBack if shadow => format!("would roll back{from}{to}"),
+            NoticeKind::Decided | NoticeKind::RollingBack if shadow => {
+                format!("would roll back{from}{to}")
+            }
             NoticeKind::RollingBack => format!("rolling back{from}{to}"),
+            NoticeKind::Decided => "it is decided".into(),
             NoticeKind::StepDone => "a step of the rollback is done".into(),
             NoticeKind::Cured => format!("cured by the rollback{to}"),
             NoticeKind::NotCured => format!("NOT cured by the rollback{to}"),

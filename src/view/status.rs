@@ -821,12 +821,12 @@ fn signals(service: &Service) -> Vec<SignalStatus> {
 
 /// `4m10s of 15m`; `3m of 5m in 15m`.
 fn hold(hold: Hold, held_ms: u64) -> Option<String> {
-    let held = rounded(Duration::from_millis(held_ms));
+    let so_far = rounded(Duration::from_millis(held_ms));
     match hold {
         Hold::None => None,
-        Hold::For(d) => Some(format!("{held} of {}", value::span(d))),
+        Hold::For(d) => Some(format!("{so_far} of {}", value::span(d))),
         Hold::ForOf(x, y) => Some(format!(
-            "{held} of {} in {}",
+            "{so_far} of {} in {}",
             value::span(x),
             value::span(y)
         )),
