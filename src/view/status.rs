@@ -14,7 +14,7 @@ use super::value;
 use crate::guard::{Gate, Phase, Run, Service, Snapshot, StepState};
 use crate::judge::{Judgement, SourceHealth};
 use crate::model::{
-    Finding, Hold, Mode, Moment, Plan, Release, Response, Trigger, Unit, Value, Verdict,
+    Finding, Hold, Mode, Moment, NoReading, Plan, Release, Response, Trigger, Unit, Value, Verdict,
 };
 
 /// Longest text from outside, in characters.
@@ -696,10 +696,14 @@ fn state(judgement: &Judgement) -> &'static str {
     }
 }
 
-/// Whether the last verdict is from before evidence started anew: it says
-/// nothing about the release that runs now.
+/// Whether nothing has been judged since evidence started anew: an earlier
+/// verdict says nothing about the release that runs now.
 fn is_stale(judgement: &Judgement) -> bool {
-    judgement.verdict.is_judged() && judgement.last_judged.is_none()
+    let unseen = match &judgement.verdict {
+        Verdict::Clear | Verdict::Breach => true,
+        Verdict::Blind { why, .. } => *why == NoReading::NotSampled(None),
+    };
+    unseen && judgement.last_judged.is_none() && judgement.fired.is_none()
 }
 
 /// The test that decides: the first that has the condition's own verdict, else

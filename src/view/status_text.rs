@@ -108,13 +108,8 @@ impl ServiceStatus {
             .iter()
             .filter(|s| s.never_matched && !told(&s.signal))
         {
-            let why = signal.no_reading.as_deref().unwrap_or("nothing matches it");
-            style.field(
-                out,
-                "signal",
-                Tone::Warning,
-                &format!("{}: {why}", signal.signal),
-            );
+            let text = format!("{}: nothing has ever matched its selector", signal.signal);
+            style.field(out, "signal", Tone::Warning, &text);
         }
         out.push('\n');
         let mut table = Table::new(&["trigger", "state", "value", "limit", "hold", "seen", "why"]);
