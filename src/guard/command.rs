@@ -11,10 +11,6 @@ use crate::model::Action;
 /// One order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "commands are few: decisions, not samples"
-)]
 pub enum Command {
     /// Run a step, once its intent is durable. Never made in shadow.
     Run(Order),

@@ -59,6 +59,10 @@ impl Engine {
     /// Total: any events in any order, also from the past, are taken; what
     /// makes no sense is noted or ignored. `at` is when the fact reached the
     /// agent; a clock that went back is held still.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each event: the compiler asks for a new one"
+    )]
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Command> {
         let now = at.max(self.state.now);
         self.state.now = now;
@@ -186,14 +190,15 @@ impl Engine {
                     guarded.unfroze(&by, &reason, &mut desk);
                 }
             }
-            Event::Revised { policy, hash } => match services.get_mut(&policy.service) {
-                Some(guarded) => guarded.revised(policy, hash, &mut desk),
-                None => {
+            Event::Revised { policy, hash } => {
+                if let Some(guarded) = services.get_mut(&policy.service) {
+                    guarded.revised(policy, hash, &mut desk);
+                } else {
                     let name = policy.service.clone();
                     let before = retired.remove(&name).unwrap_or_default();
                     services.insert(name, Service::new(policy, hash, before, &mut desk));
                 }
-            },
+            }
             Event::Removed { service } => {
                 if let Some(guarded) = services.get_mut(&service) {
                     guarded.removed(&mut desk);

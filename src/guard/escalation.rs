@@ -136,29 +136,27 @@ impl Service {
         let named = trigger.and_then(|t| self.cause(t));
         let severity = trigger.and_then(|t| self.find(t)).map(|t| t.severity);
         let shadow_trigger = trigger.and_then(|t| self.find(t)).map(|t| t.mode);
-        let (id, mode, incident, led, cause, severity) = match &mut self.incident {
-            Some(incident) => {
-                incident.notices += 1;
-                (
-                    format!("{service}/{}/{}", incident.number, incident.notices),
-                    incident.mode,
-                    Some(incident.number),
-                    (!incident.trigger.is_empty()).then(|| incident.trigger.clone()),
-                    named.or_else(|| incident.cause.clone()),
-                    severity.or(Some(incident.severity)),
-                )
-            }
-            None => {
-                self.notices += 1;
-                (
-                    format!("{service}/-/{}", self.notices),
-                    shadow_trigger.unwrap_or(self.policy.mode),
-                    None,
-                    None,
-                    named,
-                    severity,
-                )
-            }
+        let (id, mode, incident, led, cause, severity) = if let Some(incident) = &mut self.incident
+        {
+            incident.notices += 1;
+            (
+                format!("{service}/{}/{}", incident.number, incident.notices),
+                incident.mode,
+                Some(incident.number),
+                (!incident.trigger.is_empty()).then(|| incident.trigger.clone()),
+                named.or_else(|| incident.cause.clone()),
+                severity.or(Some(incident.severity)),
+            )
+        } else {
+            self.notices += 1;
+            (
+                format!("{service}/-/{}", self.notices),
+                shadow_trigger.unwrap_or(self.policy.mode),
+                None,
+                None,
+                named,
+                severity,
+            )
         };
         let target = match &self.phase {
             Phase::Acting(run) => run.values.get("target").cloned(),
