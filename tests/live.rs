@@ -13,6 +13,9 @@ mod host;
 #[path = "live/shop.rs"]
 mod shop;
 
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
 use host::Host;
 
 /// Steps that write down that they began and ended, one file for all.
@@ -143,7 +146,8 @@ fn an_idempotent_step_killed_in_the_middle_is_run_again_and_the_plan_goes_on() {
 /// incident ends cured or with a person who knows.
 #[test]
 fn killed_at_any_boundary_nothing_runs_twice() {
-    let boundaries: [(&str, fn(&Host)); 4] = [
+    type Reached = fn(&Host);
+    let boundaries: [(&str, Reached); 4] = [
         ("decided", |host| drop(host.until("rolling_back"))),
         ("starting", |host| host.until_event("starting", 1)),
         ("finished", |host| host.until_event("finished", 1)),
@@ -261,4 +265,47 @@ fn in_shadow_nothing_runs() {
     host.until_ticks(3);
     assert_eq!(host.ran(), [""; 0]);
     assert_eq!(host.count("rolling_back"), 0);
+}
+
+/// What systemd would hear: `Type=notify`, `WatchdogSec=` and `ExecReload=`.
+#[test]
+fn the_service_manager_hears_what_it_should() {
+    let mut host = Host::new("manager");
+    host.release("good");
+    host.write("shop.toml", &plan(&[told("one", "0", "")]));
+    let path = host.dir.join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager
+        .set_read_timeout(Some(Duration::from_secs(40)))
+        .unwrap();
+    let until = |line: &str| {
+        let mut datagram = [0; 4096];
+        loop {
+            let n = manager.recv(&mut datagram).unwrap();
+            let text = String::from_utf8_lossy(&datagram[..n]).into_owned();
+            if text.lines().any(|l| l.starts_with(line)) {
+                return text;
+            }
+        }
+    };
+    let mut command = host.command();
+    command
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "400000");
+    host.spawn(command);
+    until("READY=1");
+    assert_eq!(
+        until("STATUS="),
+        "STATUS=guarding 1 service; all is quiet\n"
+    );
+    until("WATCHDOG=1");
+    until("WATCHDOG=1");
+    host.signal(rustix::process::Signal::HUP);
+    let reloading = until("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    until("READY=1");
+    host.release("bad");
+    until("STATUS=guarding 1 service; shop: suspecting errors");
+    host.signal(rustix::process::Signal::TERM);
+    until("STOPPING=1");
 }

@@ -405,9 +405,11 @@ mod tests {
     fn the_table_has_every_metric_and_no_other() {
         let metrics = Metrics::new();
         // A family without members is not exposed.
+        let none = Vec::new();
         for family in metrics.numbers() {
-            family.get_or_create(&Vec::new());
+            family.get_or_create(&none).set(0.0);
         }
+        metrics.outbox_waiting.get_or_create(&none).set(0.0);
         for family in [
             &metrics.samples,
             &metrics.bytes,
@@ -417,9 +419,8 @@ mod tests {
             &metrics.outbox_delivered,
             &metrics.outbox_failed,
         ] {
-            family.get_or_create(&Vec::new());
+            family.get_or_create(&none).inc();
         }
-        metrics.outbox_waiting.get_or_create(&Vec::new());
         let mut page = String::new();
         encode(&mut page, &metrics.registry).unwrap();
         let mut exposed: Vec<(String, String)> = page

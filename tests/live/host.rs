@@ -103,14 +103,23 @@ impl Host {
     }
 
     pub(crate) fn start(&mut self) {
+        self.spawn(self.command());
+        self.until_page(|page| page.contains("backstop_build_info"));
+    }
+
+    pub(crate) fn spawn(&mut self, mut command: Command) {
         let log = File::options()
             .append(true)
             .create(true)
             .open(self.dir.join("log"))
             .unwrap();
-        let agent = self.command().stdout(Stdio::null()).stderr(log).spawn();
+        let agent = command.stdout(Stdio::null()).stderr(log).spawn();
         self.agent = Some(agent.unwrap());
-        self.until_page(|page| page.contains("backstop_build_info"));
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -126,11 +135,8 @@ impl Host {
 
     /// SIGTERM; returns the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        let mut agent = self.agent.take().unwrap();
-        let pid = i32::try_from(agent.id()).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        agent.wait().unwrap().code()
+        self.signal(rustix::process::Signal::TERM);
+        self.agent.take().unwrap().wait().unwrap().code()
     }
 
     pub(crate) fn log(&self) -> String {
