@@ -87,6 +87,8 @@ pub(super) struct Keeper {
     started: Moment,
     rolling: Option<oneshot::Receiver<Result<(), String>>>,
     rolled: Instant,
+    /// Why the journal keeps nothing, and why no samples, as it was last said.
+    ills: (Option<String>, Option<String>),
     /// What the journal's thread had written, and when that last changed or was
     /// all there was.
     written: (u64, Instant),
@@ -147,6 +149,7 @@ impl Keeper {
             started: now,
             rolling: None,
             rolled: Instant::now(),
+            ills: (None, None),
             written: (0, Instant::now()),
             hungry: false,
         }
@@ -472,13 +475,24 @@ impl Keeper {
 
     /// The journal's health changed.
     fn look_after(&mut self, health: &Health) {
-        if let Some(why) = &health.samples_lost {
-            tracing::error!(why, lost = health.lost, "samples are not kept");
+        let ills = (health.broken.clone(), health.samples_lost.clone());
+        // What goes on being ill loses more with each tick, and is said once.
+        if ills == self.ills {
+            return;
         }
-        if let Some(why) = &health.broken {
-            tracing::error!(why, "the journal keeps nothing: no rollback begins");
-            self.distrust(why);
+        match (&health.broken, &health.samples_lost) {
+            (Some(why), _) => {
+                tracing::error!(why, "the journal keeps nothing: no rollback begins");
+                self.distrust(why);
+            }
+            (None, Some(why)) => {
+                tracing::error!(why, "samples are not kept: no rollback begins");
+            }
+            (None, None) => {
+                tracing::warn!(lost = health.lost, "the journal is kept again");
+            }
         }
+        self.ills = ills;
     }
 
     /// The journal cannot be relied on.
@@ -514,10 +528,10 @@ impl Keeper {
         self.rolling = None;
         match rolled {
             Ok(()) => tracing::debug!("the state is written down"),
-            Err(why) => self.look_after(&Health {
-                broken: self.scribe.health().broken.map(|_| why),
-                ..Health::default()
-            }),
+            Err(_) => {
+                let health = self.scribe.health();
+                self.look_after(&health);
+            }
         }
     }
 
