@@ -34,7 +34,7 @@ fn the_unit_starts_reloads_survives_and_stops() {
         .arg(&tests)
         .output()
         .expect("tests/systemd/box.sh runs");
-    let said = String::from_utf8_lossy(&done.stdout) + &*String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{}\n{said}", done.status);
-    assert!(said.contains("\nall well\n"), "{said}");
+    let [said, errors] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(done.status.success(), "{}\n{said}{errors}", done.status);
+    assert!(said.contains("\nall well\n"), "{said}{errors}");
 }
