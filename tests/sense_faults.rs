@@ -35,11 +35,11 @@ fn gap(sampled: &Sampled) -> &Gap {
 
 /// `series value`, of a page that was read.
 fn samples(sampled: &Sampled) -> Vec<String> {
-    let Outcome::Scraped(samples) = &sampled.outcome else {
+    let Outcome::Scraped(page) = &sampled.outcome else {
         panic!("it was not read: {:?}", sampled.outcome);
     };
     let shown = |s: &backstop::model::Sample| format!("{} {}", s.series, s.value);
-    samples.iter().map(shown).collect()
+    page.iter().map(shown).collect()
 }
 
 async fn scraped(act: Act, timeout: Duration) -> Sampled {
@@ -475,6 +475,7 @@ async fn a_failed_sample_leaves_nothing_in_the_next() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of answers")]
 async fn a_probe_says_what_was_not_as_expected() {
     let expect = Expect::default;
     let json = |path: &str, value: serde_json::Value| Expect {

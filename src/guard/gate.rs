@@ -77,7 +77,7 @@ impl Service {
         at: Moment,
     ) -> Result<Option<String>, String> {
         if matches!(self.phase, Phase::Acting(_) | Phase::Verifying(_)) {
-            return Err("a rollback of this service is under way: abort it first".to_owned());
+            return Err("a rollback of this service is under way or being verified".to_owned());
         }
         self.frozen(at)?;
         self.settled(at)?;

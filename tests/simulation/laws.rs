@@ -10,7 +10,7 @@ use backstop::model::{Mode, Moment, Otherwise, Response, Unit};
 use crate::policies::SERVICE;
 
 #[derive(Default)]
-pub struct Laws {
+pub(crate) struct Laws {
     last_ticket: u64,
     outcomes: BTreeMap<u64, Outcome>,
     bad: BTreeSet<String>,
@@ -22,21 +22,19 @@ pub struct Laws {
     distrusted: bool,
     /// Steps whose program was started.
     started: BTreeSet<(u64, usize, u32)>,
-    pub runs: u64,
-    pub cured: u64,
+    pub(crate) runs: u64,
+    pub(crate) cured: u64,
 }
 
 impl Laws {
     /// What the world is about to tell the engine.
-    pub fn hear(&mut self, at: Moment, guarded: bool, event: &Event) {
+    pub(crate) fn hear(&mut self, at: Moment, guarded: bool, event: &Event) {
         if !guarded {
             return;
         }
         match event {
-            Event::Released { version, .. } => {
-                if !self.seen.contains(version) {
-                    self.seen.push(version.clone());
-                }
+            Event::Released { version, .. } if !self.seen.contains(version) => {
+                self.seen.push(version.clone());
             }
             Event::Answered {
                 incident,
@@ -54,10 +52,8 @@ impl Laws {
                     people.entry(by.name.clone()).or_insert(at);
                 }
             }
-            Event::Froze { freeze, .. } => {
-                if freeze.until.is_some_and(|until| until > at) {
-                    self.frozen_until = freeze.until;
-                }
+            Event::Froze { freeze, .. } if freeze.until.is_some_and(|until| until > at) => {
+                self.frozen_until = freeze.until;
             }
             Event::Unfroze { .. } => {
                 self.frozen_until = None;
@@ -69,7 +65,12 @@ impl Laws {
     }
 
     /// What the engine ordered, and what it is then.
-    pub fn check(&mut self, engine: &mut Engine, before: Option<Moment>, commands: &[Command]) {
+    pub(crate) fn check(
+        &mut self,
+        engine: &mut Engine,
+        before: Option<Moment>,
+        commands: &[Command],
+    ) {
         let state = engine.state();
         let now = state.now;
         assert!(before.is_none_or(|b| b <= now), "time went back");
@@ -79,7 +80,7 @@ impl Laws {
             }
             return;
         };
-        self.law_2_one_open_run(service);
+        Self::law_2_one_open_run(service);
         for record in &service.runs {
             if record.ticket > self.last_ticket {
                 self.last_ticket = record.ticket;
@@ -133,11 +134,11 @@ impl Laws {
     }
 
     /// A program was started.
-    pub fn starts(&mut self, ticket: u64, step: usize, attempt: u32) {
+    pub(crate) fn starts(&mut self, ticket: u64, step: usize, attempt: u32) {
         self.started.insert((ticket, step, attempt));
     }
 
-    fn law_2_one_open_run(&self, service: &Service) {
+    fn law_2_one_open_run(service: &Service) {
         let open = service.runs.iter().filter(|r| r.ended.is_none()).count();
         assert!(open <= 1, "law 2: {open} open runs");
         let mut last = 0;

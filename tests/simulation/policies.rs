@@ -8,10 +8,11 @@ use backstop::model::Policy;
 
 use crate::rng::Rng;
 
-pub const SERVICE: &str = "checkout";
+pub(crate) const SERVICE: &str = "checkout";
 
 /// A random policy in either mode.
-pub fn policy(rng: &mut Rng) -> Arc<Policy> {
+#[expect(clippy::too_many_lines, reason = "a file, from its top to its end")]
+pub(crate) fn policy(rng: &mut Rng) -> Arc<Policy> {
     let mode = *rng.pick(&["enforce", "enforce", "enforce", "shadow"]);
     let window = *rng.pick(&["15s", "30s", "1m"]);
     let mut text = format!(
@@ -163,7 +164,7 @@ value = "queue_length"
     load(&text)
 }
 
-pub fn load(text: &str) -> Arc<Policy> {
+pub(crate) fn load(text: &str) -> Arc<Policy> {
     let loaded = backstop::policy::load("simulated.toml", text);
     let faults: Vec<String> = loaded.faults.iter().map(|f| format!("{f:?}")).collect();
     Arc::new(

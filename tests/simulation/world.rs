@@ -15,31 +15,31 @@ use crate::rng::Rng;
 /// Upper bounds of the latency histogram, in seconds.
 const BOUNDS: [&str; 4] = ["0.1", "0.5", "2", "+Inf"];
 
-pub struct World {
-    pub tick: u64,
+pub(crate) struct World {
+    pub(crate) tick: u64,
     ok: f64,
     failed: f64,
     buckets: [f64; 4],
     series: Vec<Arc<Series>>,
     /// Versions deployed so far: `v1`, `v2`, …
-    pub last_version: u64,
-    pub running: u64,
+    pub(crate) last_version: u64,
+    pub(crate) running: u64,
     bad_from: u64,
     /// What is broken now, and until which tick.
     fault: Fault,
     until: u64,
     /// A program that runs: the order, and whether its start was recorded.
-    pub working: Option<Working>,
+    pub(crate) working: Option<Working>,
     /// Versions whose change the agent has not seen yet.
-    pub told: u64,
-    pub chaos: bool,
+    pub(crate) told: u64,
+    pub(crate) chaos: bool,
 }
 
 #[derive(Clone)]
-pub struct Working {
-    pub order: Order,
-    pub started: bool,
-    pub ends: u64,
+pub(crate) struct Working {
+    pub(crate) order: Order,
+    pub(crate) started: bool,
+    pub(crate) ends: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -57,7 +57,7 @@ enum Fault {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let named = |name: &str, label: (&str, &str)| {
             Arc::new(Series::new(
                 name,
@@ -90,12 +90,12 @@ impl World {
     }
 
     /// The nominal moment of the current tick.
-    pub fn at(&self) -> Moment {
+    pub(crate) fn at(&self) -> Moment {
         Moment::from_millis(self.tick * 5000)
     }
 
     /// Time passes: traffic, faults, deployments.
-    pub fn go_on(&mut self, rng: &mut Rng) {
+    pub(crate) fn go_on(&mut self, rng: &mut Rng) {
         self.tick += 1;
         if self.tick >= self.until || !self.chaos {
             self.until = self.tick + 5 + rng.below(80);
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    pub fn scrape(&self, rng: &mut Rng) -> Outcome {
+    pub(crate) fn scrape(&self, rng: &mut Rng) -> Outcome {
         match self.fault {
             Fault::Down => return failed(GapKind::Refused),
             Fault::Unseen => return failed(GapKind::TimedOut),
@@ -196,7 +196,7 @@ impl World {
         Outcome::Scraped(samples)
     }
 
-    pub fn probe(&self, rng: &mut Rng) -> Outcome {
+    pub(crate) fn probe(&self, rng: &mut Rng) -> Outcome {
         match self.fault {
             Fault::Down => failed(GapKind::Refused),
             Fault::Unseen => failed(GapKind::NoRoute),
@@ -209,7 +209,7 @@ impl World {
     }
 
     /// A program was ordered.
-    pub fn work(&mut self, order: Order, rng: &mut Rng) {
+    pub(crate) fn work(&mut self, order: Order, rng: &mut Rng) {
         let ends = self.tick + rng.below(6);
         self.working = Some(Working {
             order,
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// What comes of the program that runs, when it is over.
-    pub fn worked(&mut self, rng: &mut Rng) -> Option<Event> {
+    pub(crate) fn worked(&mut self, rng: &mut Rng) -> Option<Event> {
         let working = self.working.as_ref()?;
         if working.ends > self.tick {
             return None;
@@ -241,7 +241,7 @@ impl World {
     }
 }
 
-pub fn finished(order: &Order, how: HowEnded) -> Event {
+pub(crate) fn finished(order: &Order, how: HowEnded) -> Event {
     Event::Finished {
         service: order.service.clone(),
         ticket: order.ticket,
@@ -259,7 +259,7 @@ fn failed(kind: GapKind) -> Outcome {
 }
 
 /// People: some hold roles, one holds none.
-pub fn person(rng: &mut Rng) -> Person {
+pub(crate) fn person(rng: &mut Rng) -> Person {
     let (name, roles): (&str, &[&str]) = *rng.pick(&[
         ("alice", &["lead"][..]),
         ("bob", &["sre", "lead"]),
@@ -273,7 +273,7 @@ pub fn person(rng: &mut Rng) -> Person {
 }
 
 /// Something that a person does, sensible or not.
-pub fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) -> Event {
+pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) -> Event {
     let by = person(rng);
     let reason = "because".to_owned();
     let incident = incident.saturating_sub(rng.below(2));
