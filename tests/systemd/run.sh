@@ -5,7 +5,7 @@ set -euo pipefail
 
 said() { systemctl show backstop --property "$1" --value; }
 status() { backstop status --format json; }
-since() { status | grep -m1 '"since": "' | cut -d'"' -f4; }
+since() { grep -m1 '"since": "' <<< "$(status)" | cut -d'"' -f4; }
 
 law() { echo "- $*"; }
 fail() {
@@ -24,7 +24,7 @@ until_() {
     done
 }
 is() { [[ $("${@:2}" 2> /dev/null) == "$1" ]]; }                # is VALUE COMMAND...
-shows() { "${@:2}" 2>&1 | grep -q -- "$1"; }        # shows TEXT COMMAND...
+shows() { grep -q -- "$1" <<< "$("${@:2}" 2>&1)"; }   # shows TEXT COMMAND...
 restarted() { [[ $(said NRestarts) -ge $1 && $(said SubState) == running ]]; }
 suspects() { shows '"state": "suspecting"' status; }
 
@@ -68,7 +68,8 @@ cp /root/web.toml /etc/backstop/policies/web.toml
 echo 'intervall = "1s"' | cat - /root/web.toml > /etc/backstop/policies/web.toml
 if systemctl reload backstop 2> /dev/null; then fail "a reload of a broken policy went well"; fi
 until_ 5 shows 'did you mean' status
-shows '"state": "suspecting"' status || fail "the policy that ran does not run any more"
+until_ 5 suspects
+shows '"hold_ms": 1200000' status || fail "the policy that ran does not run any more"
 is active systemctl is-active backstop || fail "the broken policy ended the agent"
 is active systemctl is-active backstop || fail "the failed reload ended the agent"
 cp /root/web.toml /etc/backstop/policies/web.toml
