@@ -16,18 +16,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::AgentError;
-use super::chronicle::chronicle;
 use super::clock::Clock;
 use super::courier::Letter;
 use super::input::Input;
-use super::metrics::{Metrics, Rest};
+use super::metrics::Metrics;
 use super::reload::{Catalogue, Shelf};
 use super::roster::Roster;
 use super::sampler::Batch;
 use super::scribe::{Durable, Health, Scribe, Stepped};
 use super::stop::{GRACE, Stop, WRITE};
 use super::systemd::Manager;
-use crate::control::{self, Diagnosis, Reloaded, Request};
+use crate::control::{Reloaded, Request};
 use crate::guard::{Command, Engine, Event, Notice, Snapshot};
 use crate::model::Moment;
 use crate::tell::Outbox;
@@ -64,7 +63,7 @@ pub(super) struct Keeper {
     /// Where tasks report to.
     pub(super) inputs: mpsc::Sender<Input>,
     /// The state directory, for what is read from the journal.
-    state: PathBuf,
+    pub(super) state: PathBuf,
     /// Tasks that end when they are done.
     pub(super) errands: JoinSet<()>,
     /// Steps that run, and how to end them.
@@ -80,11 +79,11 @@ pub(super) struct Keeper {
     steps: Vec<Stepped>,
     waiting: Vec<oneshot::Sender<Durable>>,
     /// The state as it was last asked for, if nothing happened since.
-    view: Option<Arc<Snapshot>>,
+    pub(super) view: Option<Arc<Snapshot>>,
     catalogue: Catalogue,
-    reloaded: Reloaded,
-    reloaded_at: Moment,
-    started: Moment,
+    pub(super) reloaded: Reloaded,
+    pub(super) reloaded_at: Moment,
+    pub(super) started: Moment,
     rolling: Option<oneshot::Receiver<Result<(), String>>>,
     rolled: Instant,
     /// Why the journal keeps nothing, and why no samples, as it was last said.
@@ -218,7 +217,7 @@ impl Keeper {
                     self.look_after(&now);
                 }
                 rolled = ended(&mut self.rolling), if self.rolling.is_some() => {
-                    self.rolled(rolled);
+                    self.rolled(&rolled);
                 }
                 () = sleep(due.unwrap_or(ROLL)), if due.is_some() => {
                     self.step(Event::Woke);
@@ -368,88 +367,6 @@ impl Keeper {
         self.roster.follow(&self.engine.state().services, tasks);
     }
 
-    fn answer(&mut self, request: Request, tasks: &mut JoinSet<()>) {
-        match request {
-            Request::Snapshot(answer) => {
-                let _ = answer.send(self.view());
-            }
-            Request::Step { event, answer } => {
-                let commands = self.step(*event);
-                self.follow(tasks);
-                let at = self.engine.state().now;
-                let durable = self.durable();
-                self.errands.spawn(async move {
-                    let not_durable = match durable.await {
-                        Ok(Ok(_)) => None,
-                        Ok(Err(why)) => Some(why),
-                        Err(_) => Some("the agent is stopping".to_owned()),
-                    };
-                    let _ = answer.send(control::Stepped {
-                        at,
-                        commands,
-                        not_durable,
-                    });
-                });
-            }
-            Request::Reload(answer) => {
-                // The channel holds more than anybody asks for at once; who is
-                // refused sees the answer's channel closed.
-                let _ = self.reloads.try_send(answer);
-            }
-            Request::Diagnosis(answer) => {
-                let _ = answer.send(self.diagnosis());
-            }
-            Request::Chronicle { incident, answer } => {
-                let state = self.state.clone();
-                self.errands.spawn_blocking(move || {
-                    let _ = answer.send(chronicle(&state, incident).map(Box::new));
-                });
-            }
-        }
-    }
-
-    /// The state, shared with whoever else asks before the next fact.
-    fn view(&mut self) -> Arc<Snapshot> {
-        let engine = &self.engine;
-        Arc::clone(self.view.get_or_insert_with(|| Arc::new(engine.snapshot())))
-    }
-
-    fn diagnosis(&self) -> Diagnosis {
-        Diagnosis {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: self.clock.now(),
-            wall_ahead_ms: self.clock.wall_ahead_ms(),
-            started: self.started,
-            reloaded: self.reloaded.clone(),
-            reloaded_at: self.reloaded_at,
-            journal_broken: self.scribe.health().broken,
-            ailing: self.ailing(),
-        }
-    }
-
-    fn page(&mut self, page: Page) {
-        let (handed, written) = self.scribe.progress();
-        let text = self.metrics.page(
-            self.engine.state(),
-            &Rest {
-                diagnosis: &self.diagnosis(),
-                journal: &self.scribe.health(),
-                journal_waiting: handed.saturating_sub(written),
-                outbox: &self.outbox.counts(),
-            },
-        );
-        let _ = page.send(text);
-    }
-
-    /// Why the agent does not do what it is for, if it does not.
-    fn ailing(&self) -> Option<String> {
-        let (service, since) = self.roster.stalled(self.clock.now())?;
-        Some(format!(
-            "{service} has not been judged for {}",
-            crate::model::Short(since)
-        ))
-    }
-
     /// Feeds the watchdog if it is hungry and all goes on: every service is
     /// judged, and the journal's thread has nothing to do or has done something.
     fn feed(&mut self) -> Result<(), AgentError> {
@@ -524,52 +441,14 @@ impl Keeper {
         self.rolled = Instant::now();
     }
 
-    fn rolled(&mut self, rolled: Result<(), String>) {
+    fn rolled(&mut self, rolled: &Result<(), String>) {
         self.rolling = None;
-        match rolled {
-            Ok(()) => tracing::debug!("the state is written down"),
-            Err(_) => {
-                let health = self.scribe.health();
-                self.look_after(&health);
-            }
+        // Why it failed the journal's thread has said; how the journal is now
+        // may be worse for it.
+        if rolled.is_err() {
+            let health = self.scribe.health();
+            self.look_after(&health);
         }
-    }
-
-    /// What it sees, in one line.
-    fn line(&self) -> String {
-        let services = &self.engine.state().services;
-        let mut busy = Vec::new();
-        for (name, service) in services {
-            let suspected = service
-                .judge
-                .triggers()
-                .find(|(_, j)| j.verdict.is_breach())
-                .map(|(trigger, _)| trigger);
-            match (&service.incident, suspected) {
-                (Some(incident), _) => busy.push(format!(
-                    "{name}: incident {} {}",
-                    incident.number,
-                    service.phase.name()
-                )),
-                (None, Some(trigger)) => busy.push(format!("{name}: suspecting {trigger}")),
-                (None, None) => {}
-            }
-        }
-        let guarded = match services.len() {
-            1 => "guarding 1 service".to_owned(),
-            n => format!("guarding {n} services"),
-        };
-        if busy.is_empty() {
-            return format!("{guarded}; all is quiet");
-        }
-        let more = busy.len().saturating_sub(3);
-        busy.truncate(3);
-        let more = if more > 0 {
-            format!("; and {more} more")
-        } else {
-            String::new()
-        };
-        format!("{guarded}; {}{more}", busy.join("; "))
     }
 
     /// Lets the step that runs end, within its grace. Nothing is judged and

@@ -11,6 +11,7 @@
 //! the service manager, and what the agent goes on from is its journal. A part
 //! that is silently missing would guard nothing.
 
+mod answer;
 mod chronicle;
 mod clock;
 mod courier;

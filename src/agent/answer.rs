@@ -1,0 +1,136 @@
+//! What the loop says of itself and of what it sees: to the API, to whoever
+//! collects metrics, and to the service manager.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::chronicle::chronicle;
+use super::keeper::{Keeper, Page};
+use super::metrics::Rest;
+use crate::control::{self, Diagnosis, Request};
+use crate::guard::Snapshot;
+
+impl Keeper {
+    /// Answers what the API asks.
+    pub(super) fn answer(&mut self, request: Request, tasks: &mut JoinSet<()>) {
+        match request {
+            Request::Snapshot(answer) => {
+                let _ = answer.send(self.view());
+            }
+            Request::Step { event, answer } => {
+                let commands = self.step(*event);
+                self.follow(tasks);
+                let at = self.engine.state().now;
+                let durable = self.durable();
+                self.errands.spawn(async move {
+                    let not_durable = match durable.await {
+                        Ok(Ok(_)) => None,
+                        Ok(Err(why)) => Some(why),
+                        Err(_) => Some("the agent is stopping".to_owned()),
+                    };
+                    let _ = answer.send(control::Stepped {
+                        at,
+                        commands,
+                        not_durable,
+                    });
+                });
+            }
+            Request::Reload(answer) => {
+                // The channel holds more than anybody asks for at once; who is
+                // refused sees the answer's channel closed.
+                let _ = self.reloads.try_send(answer);
+            }
+            Request::Diagnosis(answer) => {
+                let _ = answer.send(self.diagnosis());
+            }
+            Request::Chronicle { incident, answer } => {
+                let state = self.state.clone();
+                self.errands.spawn_blocking(move || {
+                    let _ = answer.send(chronicle(&state, incident).map(Box::new));
+                });
+            }
+        }
+    }
+
+    /// The state, shared with whoever else asks before the next fact.
+    fn view(&mut self) -> Arc<Snapshot> {
+        let engine = &self.engine;
+        Arc::clone(self.view.get_or_insert_with(|| Arc::new(engine.snapshot())))
+    }
+
+    /// What the agent knows of itself.
+    fn diagnosis(&self) -> Diagnosis {
+        Diagnosis {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: self.clock.now(),
+            wall_ahead_ms: self.clock.wall_ahead_ms(),
+            started: self.started,
+            reloaded: self.reloaded.clone(),
+            reloaded_at: self.reloaded_at,
+            journal_broken: self.scribe.health().broken,
+            ailing: self.ailing(),
+        }
+    }
+
+    /// The page of metrics.
+    pub(super) fn page(&mut self, page: Page) {
+        let (handed, written) = self.scribe.progress();
+        let text = self.metrics.page(
+            self.engine.state(),
+            &Rest {
+                diagnosis: &self.diagnosis(),
+                journal: &self.scribe.health(),
+                journal_waiting: handed.saturating_sub(written),
+                outbox: &self.outbox.counts(),
+            },
+        );
+        let _ = page.send(text);
+    }
+
+    /// Why the agent does not do what it is for, if it does not.
+    fn ailing(&self) -> Option<String> {
+        let (service, since) = self.roster.stalled(self.clock.now())?;
+        Some(format!(
+            "{service} has not been judged for {}",
+            crate::model::Short(since)
+        ))
+    }
+
+    /// What it sees, in one line.
+    pub(super) fn line(&self) -> String {
+        let services = &self.engine.state().services;
+        let mut busy = Vec::new();
+        for (name, service) in services {
+            let suspected = service
+                .judge
+                .triggers()
+                .find(|(_, j)| j.verdict.is_breach())
+                .map(|(trigger, _)| trigger);
+            match (&service.incident, suspected) {
+                (Some(incident), _) => busy.push(format!(
+                    "{name}: incident {} {}",
+                    incident.number,
+                    service.phase.name()
+                )),
+                (None, Some(trigger)) => busy.push(format!("{name}: suspecting {trigger}")),
+                (None, None) => {}
+            }
+        }
+        let guarded = match services.len() {
+            1 => "guarding 1 service".to_owned(),
+            n => format!("guarding {n} services"),
+        };
+        if busy.is_empty() {
+            return format!("{guarded}; all is quiet");
+        }
+        let more = busy.len().saturating_sub(3);
+        busy.truncate(3);
+        let more = if more > 0 {
+            format!("; and {more} more")
+        } else {
+            String::new()
+        };
+        format!("{guarded}; {}{more}", busy.join("; "))
+    }
+}
