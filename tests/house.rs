@@ -30,7 +30,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "act", "control", "guard", "journal", "judge", "policy", "sense", "tell", "view",
         ],
     ),
-    ("replay", &["guard", "journal", "judge", "policy", "view"]),
+    // Of `sense` it needs the parser of exposition lines, which is pure.
+    (
+        "replay",
+        &["guard", "journal", "judge", "policy", "sense", "view"],
+    ),
     ("cli", FACE),
     ("tui", FACE),
     ("web", FACE),
@@ -49,22 +53,19 @@ const PURE_PARSER: &str = "sense/exposition/";
 /// tokio's, which a test can drive.
 const CLOCK: &str = "agent/clock.rs";
 
+/// The world that the demo makes around the agent: its traffic and its service
+/// run beside the story.
+const STAGE: &str = "cli/demo/";
+
 /// Lines of code in a file, its tests left out. Past it there is a second noun.
 const LONGEST: usize = 700;
 
 /// The files that may be longer, how long, and why.
-const LONGER: &[(&str, usize, &str)] = &[
-    (
-        "journal/writer.rs",
-        850,
-        "what is written together, in the order that makes it durable",
-    ),
-    (
-        "view/status.rs",
-        900,
-        "a third of it is the documented shape that `--format json` promises",
-    ),
-];
+const LONGER: &[(&str, usize, &str)] = &[(
+    "view/status.rs",
+    900,
+    "a third of it is the documented shape that `--format json` promises",
+)];
 
 #[test]
 fn a_room_imports_what_the_table_says() {
@@ -153,7 +154,7 @@ fn one_file_asks_what_time_it_is() {
 #[test]
 fn the_agent_alone_spawns_tasks() {
     hold(|file| {
-        if file.room() == "agent" {
+        if file.room() == "agent" || file.path.starts_with(STAGE) {
             return vec![];
         }
         file.spawns()

@@ -1,6 +1,8 @@
 //! How a test says that it could not run: aloud, past libtest's capture. In CI,
 //! where everything must be there, that is a failure.
 
+#![allow(dead_code, reason = "each test takes the part that it needs")]
+
 use std::io::Write;
 use std::process::Command;
 
