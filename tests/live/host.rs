@@ -33,7 +33,7 @@ window = "1s"
 pub(crate) struct Host {
     pub(crate) dir: PathBuf,
     shop: Shop,
-    http: SocketAddr,
+    pub(crate) http: SocketAddr,
     agent: Option<Child>,
 }
 
@@ -214,6 +214,11 @@ impl Host {
         self.wait(line, || self.ran().iter().any(|l| l == line).then_some(()));
     }
 
+    /// Awaits a file that a step makes.
+    pub(crate) fn until_file(&self, name: &str) {
+        self.wait(name, || self.dir.join(name).exists().then_some(()));
+    }
+
     /// Awaits so many more judged ticks.
     pub(crate) fn until_ticks(&self, more: u32) {
         // Absent before the first one.
@@ -247,7 +252,7 @@ impl Host {
             .map_or_else(String::new, |(_, body)| body.to_owned())
     }
 
-    fn wait<T>(&self, what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, what: &str, mut there: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
         loop {
             if let Some(found) = there() {
