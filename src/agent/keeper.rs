@@ -86,8 +86,9 @@ pub(super) struct Keeper {
     pub(super) started: Moment,
     rolling: Option<oneshot::Receiver<Result<(), String>>>,
     rolled: Instant,
-    /// Why the journal keeps nothing, and why no samples, as it was last said.
-    ills: (Option<String>, Option<String>),
+    /// Why the journal keeps nothing, why no samples, and how often it broke, as
+    /// it was last said.
+    ills: (Option<String>, Option<String>, u64),
     /// What the journal's thread had written, and when that last changed or was
     /// all there was.
     written: (u64, Instant),
@@ -148,7 +149,7 @@ impl Keeper {
             started: now,
             rolling: None,
             rolled: Instant::now(),
-            ills: (None, None),
+            ills: (None, None, 0),
             written: (0, Instant::now()),
             hungry: false,
         }
@@ -392,10 +393,21 @@ impl Keeper {
 
     /// The journal's health changed.
     fn look_after(&mut self, health: &Health) {
-        let ills = (health.broken.clone(), health.samples_lost.clone());
+        let ills = (
+            health.broken.clone(),
+            health.samples_lost.clone(),
+            health.failures,
+        );
         // What goes on being ill loses more with each tick, and is said once.
         if ills == self.ills {
             return;
+        }
+        // Mended already: what was decided meanwhile may be lost all the same.
+        if let (None, Some(why)) = (&health.broken, &health.failure)
+            && health.failures > self.ills.2
+        {
+            tracing::error!(why, "the journal kept nothing: no rollback begins");
+            self.distrust(why);
         }
         match (&health.broken, &health.samples_lost) {
             (Some(why), _) => {

@@ -59,6 +59,10 @@ enum Entry {
 pub(super) struct Health {
     /// Why nothing is kept, if nothing is.
     pub(super) broken: Option<String>,
+    /// How often that began since the start, and why the last time. A snapshot
+    /// may mend it before anybody looks, and it has to be told all the same.
+    pub(super) failures: u64,
+    pub(super) failure: Option<String>,
     /// Why samples are not kept, if they are not.
     pub(super) samples_lost: Option<String>,
     /// Records that could not be kept since the start.
@@ -91,6 +95,9 @@ impl Scribe {
             journal,
             report,
             written: Arc::clone(&written),
+            failures: 0,
+            failure: None,
+            broken: false,
         };
         let give_back = Arc::clone(&back);
         let thread = std::thread::Builder::new()
@@ -220,6 +227,11 @@ struct Writer {
     journal: Journal,
     report: watch::Sender<Health>,
     written: Arc<AtomicU64>,
+    /// How often the journal broke, and why the last time.
+    failures: u64,
+    failure: Option<String>,
+    /// Whether it was broken when that was last asked.
+    broken: bool,
 }
 
 impl Writer {
@@ -281,8 +293,16 @@ impl Writer {
             // Whoever gave up waiting needs no answer.
             let _ = one.send(durable.clone());
         }
+        let broken = self.journal.broken().map(str::to_owned);
+        if let (false, Some(why)) = (self.broken, &broken) {
+            self.failures += 1;
+            self.failure = Some(why.clone());
+        }
+        self.broken = broken.is_some();
         let health = Health {
-            broken: self.journal.broken().map(str::to_owned),
+            broken,
+            failures: self.failures,
+            failure: self.failure.clone(),
             samples_lost: self.journal.samples_lost().map(str::to_owned),
             lost: self.journal.lost(),
             wants_roll: self.journal.wants_roll(),
