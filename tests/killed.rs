@@ -19,6 +19,7 @@ mod skip;
 #[path = "killed/traced.rs"]
 mod traced;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,7 +31,7 @@ use traced::Traced;
 const AT_ONCE: usize = 6;
 
 /// Two steps that must not run twice, the second of which mends the service, and
-/// one that may. `{…}` of them is filled in by [`policy`].
+/// one that may.
 const STEPS: [(&str, bool); 3] = [("one", false), ("two", false), ("three", true)];
 
 /// When the agent is killed.
@@ -77,11 +78,12 @@ fn policy(instant: Option<Instant>) -> String {
         } else {
             ""
         };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "[[plans.rollback.steps]]\nname = \"{step}\"\nidempotent = {idempotent}\n\
              run = [\"/bin/sh\", \"-c\", '''{begin}echo \"{step} {{incident}} $(/bin/date +%s.%N)\" >> DIR/ran; \
              {mend}/bin/sleep 0.03; {end}true''']\n"
-        ));
+        );
     }
     text
 }
@@ -157,10 +159,7 @@ fn journal_is_whole(host: &Host, instant: Instant) {
 }
 
 /// Runs many rounds, a few at a time, and returns what they came to.
-fn all<T: Send + Copy, R: Send>(rounds: &[T], run: impl Fn(T) -> R + Sync) -> Vec<R>
-where
-    T: Sync,
-{
+fn all<T: Copy + Sync, R: Send>(rounds: &[T], run: impl Fn(T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE)

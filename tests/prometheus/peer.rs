@@ -1,5 +1,6 @@
 //! Prometheus itself, on the same target with the same rule.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -127,7 +128,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() {
             all.push(char::from(byte));
         } else {
-            all.push_str(&format!("%{byte:02X}"));
+            let _ = write!(all, "%{byte:02X}");
         }
         all
     })
