@@ -1,11 +1,11 @@
 //! The shell around the engine: everything that can fail, or asks what time it
 //! is, and the only room that spawns tasks.
 //!
-//! One loop ([`keeper`]) owns the engine. Around it stand a task for each
-//! service that samples its sources ([`sampler`]), a thread that writes the
-//! journal ([`scribe`]), a task that notices when policies change ([`watch`]),
-//! one that hands notices on ([`courier`]), and one for each step of a plan that
-//! runs ([`dispatch`]). All of them send the loop facts; none waits for another.
+//! One loop (`keeper`) owns the engine. Around it stand a task for each
+//! service that samples its sources (`sampler`), a thread that writes the
+//! journal (`scribe`), a task that notices when policies change (`watch`),
+//! one that hands notices on (`courier`), and one for each step of a plan that
+//! runs (`dispatch`). All of them send the loop facts; none waits for another.
 //!
 //! A panic in any of them ends the process with an error: what restarts it is
 //! the service manager, and what the agent goes on from is its journal. A part

@@ -1,4 +1,4 @@
-//! TOML text → a checked [`Policy`] or [`Config`], with every fault of the file
+//! TOML text → a checked [`Policy`] or [`Config`](crate::model::Config), with every fault of the file
 //! at once, each with its place and a hint.
 //!
 //! A policy decides when a machine acts on production, so nothing in it is
