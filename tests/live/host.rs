@@ -1,6 +1,8 @@
 //! A directory with a service, its releases, policies and an agent; and what the
 //! agent wrote down.
 
+#![allow(dead_code, reason = "each test takes the part that it needs")]
+
 use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
