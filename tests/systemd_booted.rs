@@ -4,19 +4,15 @@
 //! It needs root, `systemd-nspawn` and, the first time, Debian's archive, so it is
 //! asked for: `BACKSTOP_TEST_SYSTEMD=1 cargo test --test systemd_booted`.
 
-use std::io::Write;
+mod skip;
+
 use std::path::Path;
 use std::process::Command;
 
 #[test]
 fn the_unit_starts_reloads_survives_and_stops() {
     if std::env::var_os("BACKSTOP_TEST_SYSTEMD").is_none() {
-        // Past libtest's capture, so that it is seen.
-        let mut stderr = std::io::stderr();
-        let _ = writeln!(
-            stderr,
-            "SKIPPED: BACKSTOP_TEST_SYSTEMD is not set: the unit was not started in a booted systemd"
-        );
+        skip::say("BACKSTOP_TEST_SYSTEMD is not set: the unit was not started in a booted systemd");
         return;
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

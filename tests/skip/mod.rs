@@ -21,6 +21,11 @@ pub(crate) fn skipped(why: &str) {
         std::env::var("CI").as_deref() != Ok("true"),
         "not in CI: {why}"
     );
+    say(why);
+}
+
+/// Says why and what.
+pub(crate) fn say(why: &str) {
     let mut stderr = std::io::stderr();
     let _ = writeln!(stderr, "SKIPPED: {why}");
 }
