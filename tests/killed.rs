@@ -10,7 +10,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "a real agent takes real time")]
 
-#[allow(dead_code, reason = "shared; not all of it is used here")]
 #[path = "live/host.rs"]
 mod host;
 #[path = "live/shop.rs"]

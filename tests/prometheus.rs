@@ -25,7 +25,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "a real peer takes real time")]
 
-#[allow(dead_code, reason = "shared; not all of it is used here")]
 #[path = "live/host.rs"]
 mod host;
 #[path = "prometheus/peer.rs"]
