@@ -23,11 +23,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpgrp, getpid, getsid, kill_process, kill_process_group,
-    set_child_subreaper, waitpid,
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
+    waitpid,
 };
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
@@ -88,11 +89,18 @@ struct Own {
 }
 
 impl Own {
+    /// From the agent's own row of the table, because that is what the others
+    /// are compared with. In a PID namespace that was entered without `setsid`
+    /// the leaders of group and session are outside, and the kernel says 0 for
+    /// both, here as in every row: a number that no call may be given, but that
+    /// compares like any other.
     fn ask() -> Self {
+        let pid = getpid().as_raw_pid();
+        let own = row(Path::new("/proc/self"));
         Self {
-            pid: getpid().as_raw_pid(),
-            group: getpgrp().as_raw_pid(),
-            session: getsid(None).map_or(0, Pid::as_raw_pid),
+            pid,
+            group: own.map_or(pid, |p| p.group),
+            session: own.map_or(pid, |p| p.session),
         }
     }
 
@@ -265,9 +273,13 @@ fn table() -> Vec<Process> {
     entries
         .flatten()
         .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
-        .filter_map(|entry| fs::read(entry.path().join("stat")).ok())
-        .filter_map(|stat| Process::parse(&String::from_utf8_lossy(&stat)))
+        .filter_map(|entry| row(&entry.path()))
         .collect()
+}
+
+fn row(process: &Path) -> Option<Process> {
+    let stat = fs::read(process.join("stat")).ok()?;
+    Process::parse(&String::from_utf8_lossy(&stat))
 }
 
 fn is_marked(pid: i32, mark: &[u8]) -> bool {
@@ -360,6 +372,21 @@ mod tests {
             ..orphaned
         };
         assert!(family.members(&[same_number], |_| false).is_empty());
+    }
+
+    #[test]
+    fn a_leader_outside_the_pid_namespace_is_compared_as_what_it_is_said_to_be() {
+        let inside = Own {
+            pid: 100,
+            group: 0,
+            session: 0,
+        };
+        assert!(
+            !inside.adopted(&process(200, 100, 200, 0)),
+            "leads its group"
+        );
+        assert!(!inside.adopted(&process(201, 100, 0, 0)), "in our group");
+        assert!(inside.adopted(&process(204, 100, 204, 204)));
     }
 
     #[test]
