@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Phase, RunRecord, Service};
+use super::{Held, RunRecord, Service};
 use crate::model::{Mode, Moment, Plan, Short, Standing, Trigger};
 
 /// The gates of SPEC 3, *What a fired trigger does*.
@@ -76,8 +76,11 @@ impl Service {
         to: Option<String>,
         at: Moment,
     ) -> Result<Option<String>, String> {
-        if matches!(self.phase, Phase::Acting(_) | Phase::Verifying(_)) {
-            return Err("a rollback of this service is under way or being verified".to_owned());
+        if self.is_rolling_back() {
+            let incident = self.incident.as_ref().map_or(0, |i| i.number);
+            return Err(format!(
+                "a rollback of this service is under way or being verified; `backstop abort {incident}` ends it"
+            ));
         }
         self.frozen(at)?;
         self.settled(at)?;

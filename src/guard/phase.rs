@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Person;
-use crate::model::{Approve, Moment, Plan};
+use crate::model::{Approve, Moment, Plan, StepAction};
 
 /// What a service's guard is doing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,18 @@ pub struct Run {
     pub broken: Option<Broken>,
     /// Sources that were up when it began: none of them may be down afterwards.
     pub were_up: Vec<String>,
+}
+
+impl Run {
+    /// Whether nothing outside has been touched before this step: there were
+    /// only waits and checks.
+    #[must_use]
+    pub fn begins_at(&self, step: usize) -> bool {
+        self.plan.steps.iter().take(step).all(|s| match s.action {
+            StepAction::Wait(_) | StepAction::Check(_) => true,
+            StepAction::Run(_) | StepAction::Symlink { .. } => false,
+        })
+    }
 }
 
 /// What a step is doing.

@@ -366,20 +366,28 @@ impl Service {
 
     /// A person stopped the run.
     pub(crate) fn aborted(&mut self, by: &Person, reason: &str, desk: &mut Desk<'_>) {
+        let when = match &self.phase {
+            Phase::Verifying(_) => " before it was verified",
+            _ => "",
+        };
         let said = match reason {
-            "" => format!("{} aborted the rollback", by.name),
-            why => format!("{} aborted the rollback: {why}", by.name),
+            "" => format!("{} aborted the rollback{when}", by.name),
+            why => format!("{} aborted the rollback{when}: {why}", by.name),
         };
         match &self.phase {
             Phase::Acting(_) => {
                 self.note(What::Aborted, None, None, &said, desk);
                 self.break_run(Outcome::Aborted, &said, desk);
             }
+            // Nothing is left to stop but the agent's own next move.
+            Phase::Verifying(_) => {
+                self.note(What::Aborted, None, None, &said, desk);
+                self.abandon_verification(&said, desk);
+            }
             Phase::Watching
             | Phase::Telling
             | Phase::Held
             | Phase::Asking(_)
-            | Phase::Verifying(_)
             | Phase::Cooling { .. }
             | Phase::Escalated { .. } => {
                 let refusal = format!("{said}, but no plan runs");

@@ -88,7 +88,8 @@ pub struct Service {
     pub wall_ahead_ms: i64,
     /// Notices made outside incidents: the last part of their ids.
     pub notices: u64,
-    /// The policy was removed while a plan ran: the service goes when it ends.
+    /// The policy was removed during a rollback: the service goes when it is
+    /// verified, or was not.
     pub retiring: bool,
 }
 
@@ -274,8 +275,7 @@ impl Service {
             Phase::Verifying(_) => {
                 let reason =
                     format!("release {version} was deployed before the rollback was verified");
-                self.end_verification();
-                self.escalate(Outcome::Aborted, &reason, desk);
+                self.abandon_verification(&reason, desk);
             }
         }
     }
@@ -388,13 +388,12 @@ impl Service {
     }
 
     pub(crate) fn removed(&mut self, desk: &mut Desk<'_>) {
-        if matches!(self.phase, Phase::Acting(_)) {
-            self.retiring = true;
-            let reason = "the policy was removed; the plan that runs is finished first";
+        self.retiring = true;
+        if self.is_rolling_back() {
+            let reason = "the policy was removed; the rollback under way is finished first";
             self.note(What::Revised, None, None, reason, desk);
             return;
         }
-        self.retiring = true;
         let reason = "the policy was removed: this service is guarded no more";
         if self.incident.is_some() {
             self.close(Outcome::Unguarded, reason, desk);
@@ -415,9 +414,9 @@ impl Service {
         }
     }
 
-    /// Whether the policy is gone and nothing runs any more.
+    /// Whether the policy is gone and no rollback is without its end.
     pub(crate) fn is_gone(&self) -> bool {
-        self.retiring && !matches!(self.phase, Phase::Acting(_))
+        self.retiring && !self.is_rolling_back()
     }
 
     // --- what others ask ----------------------------------------------------
@@ -472,6 +471,19 @@ impl Service {
     /// Whether no trigger is fired.
     pub(crate) fn is_calm(&self) -> bool {
         !self.policy.triggers.iter().any(|t| self.is_fired(&t.name))
+    }
+
+    /// Whether a plan runs, or was run and its cure is not yet proven.
+    pub(crate) fn is_rolling_back(&self) -> bool {
+        match self.phase {
+            Phase::Acting(_) | Phase::Verifying(_) => true,
+            Phase::Watching
+            | Phase::Telling
+            | Phase::Held
+            | Phase::Asking(_)
+            | Phase::Cooling { .. }
+            | Phase::Escalated { .. } => false,
+        }
     }
 
     pub(crate) fn is_fired(&self, trigger: &str) -> bool {

@@ -167,6 +167,18 @@ impl Service {
             .ok_or_else(|| "the plan has no target to go back to".to_owned())
     }
 
+    /// The cure will not be proven: what it was to be proven for is over, or a
+    /// person took over.
+    pub(crate) fn abandon_verification(&mut self, reason: &str, desk: &mut Desk<'_>) {
+        let Phase::Verifying(verification) = &self.phase else {
+            return;
+        };
+        let ticket = verification.ticket;
+        self.end_verification();
+        self.set_outcome(ticket, Outcome::Aborted);
+        self.escalate(Outcome::Aborted, reason, desk);
+    }
+
     /// Stops watching what the verification watched.
     pub(crate) fn end_verification(&mut self) {
         if let Phase::Verifying(verification) = &self.phase {

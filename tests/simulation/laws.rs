@@ -76,6 +76,7 @@ impl Laws {
         assert!(before.is_none_or(|b| b <= now), "time went back");
         let Some(service) = state.services.get(SERVICE) else {
             if let Some(retired) = state.retired.get(SERVICE) {
+                Self::law_7_none_without(&retired.runs, None);
                 self.law_7_outcomes(&retired.runs, commands);
             }
             return;
@@ -122,6 +123,11 @@ impl Laws {
                 }
             }
         }
+        let verified = match &service.phase {
+            backstop::guard::Phase::Verifying(v) => Some(v.ticket),
+            _ => None,
+        };
+        Self::law_7_none_without(&service.runs, verified);
         self.law_7_outcomes(&service.runs, commands);
         self.left_behind(service);
         let deadline = engine.deadline();
@@ -247,6 +253,16 @@ impl Laws {
             if let (Some(from), Some(to)) = (record.from.as_ref().and_then(place), place(to)) {
                 assert!(to < from, "law 5: forward");
             }
+        }
+    }
+
+    /// A run that is over has an outcome, unless it is being verified.
+    fn law_7_none_without(runs: &[RunRecord], verified: Option<u64>) {
+        for record in runs.iter().filter(|r| r.ended.is_some()) {
+            assert!(
+                record.outcome.is_some() || verified == Some(record.ticket),
+                "law 7: a run without an end: {record:?}"
+            );
         }
     }
 
