@@ -14,7 +14,7 @@ use super::input::Input;
 use super::keeper::Keeper;
 use super::scribe::Durable;
 use crate::act::{self, OutputLine};
-use crate::guard::{Command, Event, Note, Order, Phase, StepState, What};
+use crate::guard::{Command, Event, Note, Order, Phase, Run, StepState, What};
 use crate::journal::Kept;
 use crate::model::{HowEnded, Mode, Output, StepEnd};
 
@@ -26,11 +26,14 @@ impl Keeper {
         match command {
             Command::Run(order) => {
                 let durable = self.durable();
+                // A run begins only on whole evidence; one that has begun goes on.
+                let begins = order.attempt == 0
+                    && self
+                        .run_of(order)
+                        .is_some_and(|run| run.begins_at(order.step));
                 let (order, inputs) = (order.clone(), self.inputs.clone());
                 self.errands.spawn(async move {
-                    // The first step of a run begins only on whole evidence.
-                    let first = order.step == 0 && order.attempt == 0;
-                    let durable = kept(durable.await, first);
+                    let durable = kept(durable.await, begins);
                     let _ = inputs.send(Input::Intended { order, durable }).await;
                 });
             }
@@ -135,14 +138,18 @@ impl Keeper {
 
     /// Whether the engine still waits for this attempt to begin.
     fn is_wanted(&self, order: &Order) -> bool {
-        let service = self.engine.state().services.get(&order.service);
-        match service.map(|s| &s.phase) {
-            Some(Phase::Acting(run)) => {
-                run.ticket == order.ticket
-                    && run.step == order.step
-                    && matches!(run.state, StepState::Ordered { attempt, .. } if attempt == order.attempt)
-            }
-            _ => false,
+        self.run_of(order).is_some_and(|run| {
+            run.step == order.step
+                && matches!(run.state, StepState::Ordered { attempt, .. } if attempt == order.attempt)
+        })
+    }
+
+    /// The run that an order is of, while it goes on.
+    fn run_of(&self, order: &Order) -> Option<&Run> {
+        let service = self.engine.state().services.get(&order.service)?;
+        match &service.phase {
+            Phase::Acting(run) if run.ticket == order.ticket => Some(run),
+            _ => None,
         }
     }
 
