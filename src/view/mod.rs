@@ -10,7 +10,6 @@ pub mod note;
 mod notice;
 pub mod report;
 pub mod status;
-mod status_text;
 mod table;
 pub mod value;
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Style;
-use super::status::{AgentStatus, ServiceStatus, Status, TriggerStatus};
-use super::table::{Table, Tone, plain, toned};
+use super::{AgentStatus, ServiceStatus, Status, TriggerStatus};
+use crate::view::Style;
+use crate::view::table::{Cell, Table, Tone, plain, toned};
 
 impl Status {
     /// The status as text: a head for each service, what keeps it from acting,
@@ -222,7 +222,7 @@ impl ServiceStatus {
 }
 
 /// A trigger's line; `apart` when its mode is not its policy's.
-fn row(trigger: &TriggerStatus, apart: bool) -> Vec<super::table::Cell> {
+fn row(trigger: &TriggerStatus, apart: bool) -> Vec<Cell> {
     let tone = match trigger.state.as_str() {
         "clear" => Tone::Good,
         "fired" => Tone::Bad,

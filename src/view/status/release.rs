@@ -1,0 +1,137 @@
+//! What bears on going back: the releases, a freeze, cooldown and budget.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Desk, TEXT, millis, rounded};
+use crate::model::{Mode, Plan, Release, Standing};
+use crate::view::value;
+
+/// The releases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseStatus {
+    /// The version that runs, once known.
+    pub running: Option<String>,
+    /// `good`, `bad` or `unproven`.
+    pub standing: Option<String>,
+    /// Since when it has been running.
+    pub since: Option<String>,
+    /// How long that is.
+    pub lasting: Option<String>,
+    /// The version that a rollback would go to.
+    pub target: Option<String>,
+    /// Why there is none.
+    pub no_target: Option<String>,
+    /// Good releases, the oldest first.
+    pub good: Vec<String>,
+    /// Bad releases, the oldest first.
+    pub bad: Vec<String>,
+}
+
+impl ReleaseStatus {
+    pub(super) fn new(desk: &Desk<'_>) -> Option<Self> {
+        let releases = &desk.service.releases;
+        let rule = desk.service.policy.release.as_ref();
+        if rule.is_none() && releases.seen.is_empty() {
+            return None;
+        }
+        let of = |standing: Standing| -> Vec<String> {
+            releases
+                .seen
+                .iter()
+                .filter(|r| r.standing == standing)
+                .map(|r| value::one_line(&r.version, TEXT))
+                .collect()
+        };
+        let running = releases.running();
+        let target = rule.map(|rule| releases.target(rule));
+        Some(Self {
+            running: running.map(|r| value::one_line(&r.version, TEXT)),
+            standing: running.map(|r| r.standing.name().into()),
+            since: running.map(|r| desk.time(r.deployed)),
+            lasting: running.map(|r| desk.ago(r.deployed)),
+            target: target
+                .as_ref()
+                .and_then(|t| t.as_ref().ok())
+                .map(|r: &&Release| value::one_line(&r.version, TEXT)),
+            no_target: target
+                .and_then(Result::err)
+                .map(|why| value::one_line(&why, TEXT)),
+            good: of(Standing::Good),
+            bad: of(Standing::Bad),
+        })
+    }
+}
+
+/// A freeze.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeStatus {
+    /// Who holds it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+    /// When it ends by itself.
+    pub until: Option<String>,
+    /// How long that is.
+    pub left: Option<String>,
+}
+
+impl FreezeStatus {
+    pub(super) fn new(desk: &Desk<'_>) -> Option<Self> {
+        let freeze = desk.service.freeze.as_ref()?;
+        Some(Self {
+            owner: value::one_line(&freeze.owner, TEXT),
+            reason: value::one_line(&freeze.reason, TEXT),
+            since: desk.time(freeze.since),
+            until: freeze.until.map(|u| desk.time(u)),
+            left: freeze.until.map(|u| desk.left(u)),
+        })
+    }
+}
+
+/// Cooldown and budget of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanStatus {
+    /// The plan's name.
+    pub plan: String,
+    /// What is left of the cooldown; null when it is over.
+    pub cooldown_left: Option<String>,
+    /// The same in milliseconds; 0 when it is over.
+    pub cooldown_left_ms: u64,
+    /// Runs of the budget's period.
+    pub budget_used: u32,
+    /// The most runs in that period.
+    pub budget: u32,
+    /// That period.
+    pub budget_period: String,
+}
+
+impl PlanStatus {
+    pub(super) fn new(desk: &Desk<'_>, name: &str, plan: &Plan) -> Self {
+        let shadow = desk.service.policy.mode == Mode::Shadow;
+        let runs = || {
+            let all = desk.service.runs.iter();
+            all.filter(move |run| shadow || !run.shadow)
+        };
+        let left = runs()
+            .filter_map(|run| run.ended)
+            .max()
+            .map_or(Duration::ZERO, |ended| {
+                (ended + plan.cooldown).since(desk.now)
+            });
+        let used = runs()
+            .filter(|run| desk.now.since(run.started) < plan.budget.period)
+            .count();
+        Self {
+            plan: name.to_owned(),
+            cooldown_left: (!left.is_zero()).then(|| rounded(left)),
+            cooldown_left_ms: millis(left),
+            budget_used: u32::try_from(used).unwrap_or(u32::MAX),
+            budget: plan.budget.runs,
+            budget_period: value::span(plan.budget.period),
+        }
+    }
+}
