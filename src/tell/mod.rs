@@ -17,6 +17,7 @@ mod fixture;
 #[cfg(test)]
 mod hostile;
 mod http;
+mod lane;
 mod ledger;
 mod message;
 mod outbox;

@@ -8,31 +8,29 @@
 //! five times, makes way for the next one and is tried again after it, so that
 //! one that cannot be delivered does not block those that can.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::RandomState;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::backoff::{Pace, jitter};
 use super::channel::{Channel, Failure, channel};
+use super::lane::{Lane, lock};
 use super::ledger::{Fate, Ledger};
-use crate::guard::{Notice, NoticeKind};
+use crate::guard::Notice;
 use crate::model::{Moment, Notifier};
 use crate::view::value;
 
+pub use super::lane::Counts;
 pub use super::ledger::OutboxError;
-
-/// After so many failures a notice makes way for the next.
-const PATIENCE: u32 = 5;
 
 /// Tells the moment and how far the wall clock is ahead of it, in milliseconds.
 /// The age of a notice is counted by the first, which nobody can set.
@@ -55,46 +53,6 @@ pub struct Accepted {
     pub queued: Vec<String>,
     /// Notifiers named that nothing is configured for.
     pub unknown: Vec<String>,
-}
-
-/// The numbers of one notifier, since the agent started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Notices that wait, the one under way included.
-    pub queued: usize,
-    /// Notices delivered.
-    pub delivered: u64,
-    /// Attempts that failed.
-    pub failed: u64,
-    /// Notices given up after failing for a day.
-    pub given_up: u64,
-    /// Notices dropped because the lane was full.
-    pub dropped: u64,
-    /// Failures in a row, now.
-    pub failing: u32,
-    /// Why the last attempt failed; cleared by a delivery. No secrets.
-    pub last_failure: Option<String>,
-}
-
-/// One notifier's queue.
-struct Lane {
-    name: String,
-    channel: Box<dyn Channel>,
-    queue: Mutex<Queue>,
-    arrived: Notify,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Entry>,
-    /// The id of the notice being delivered; it is never dropped meanwhile.
-    under_way: Option<String>,
-    counts: Counts,
-}
-
-struct Entry {
-    notice: Arc<Notice>,
-    failures: u32,
 }
 
 impl Outbox {
@@ -215,11 +173,7 @@ impl Outbox {
         loop {
             let mut settled = pin!(self.settled.notified());
             settled.as_mut().enable();
-            if self
-                .lanes
-                .values()
-                .all(|l| lock(&l.queue).waiting.is_empty())
-            {
+            if self.lanes.values().all(Lane::is_idle) {
                 return;
             }
             settled.await;
@@ -229,16 +183,9 @@ impl Outbox {
     /// The numbers of each notifier.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, Counts> {
-        let counts = |lane: &Lane| {
-            let queue = lock(&lane.queue);
-            Counts {
-                queued: queue.waiting.len(),
-                ..queue.counts.clone()
-            }
-        };
         self.lanes
             .iter()
-            .map(|(name, lane)| (name.clone(), counts(lane)))
+            .map(|(name, lane)| (name.clone(), lane.counts()))
             .collect()
     }
 
@@ -331,94 +278,6 @@ impl Outbox {
     }
 }
 
-impl Lane {
-    fn new(name: String, channel: Box<dyn Channel>) -> Self {
-        Self {
-            name,
-            channel,
-            queue: Mutex::default(),
-            arrived: Notify::new(),
-        }
-    }
-
-    /// Adds a notice; returns the ids of those that had to go.
-    fn push(&self, notice: &Arc<Notice>, capacity: usize) -> Vec<String> {
-        let mut queue = lock(&self.queue);
-        queue.waiting.push_back(Entry {
-            notice: Arc::clone(notice),
-            failures: 0,
-        });
-        let mut dropped = Vec::new();
-        while queue.waiting.len() > capacity.max(1) {
-            let Some(victim) = queue.victim() else { break };
-            if let Some(entry) = queue.waiting.remove(victim) {
-                queue.counts.dropped += 1;
-                dropped.push(entry.notice.id.clone());
-            }
-        }
-        dropped
-    }
-
-    /// The next notice to deliver, which is then under way.
-    fn next(&self) -> Option<Arc<Notice>> {
-        let mut queue = lock(&self.queue);
-        let notice = Arc::clone(&queue.waiting.front()?.notice);
-        queue.under_way = Some(notice.id.clone());
-        Some(notice)
-    }
-
-    fn delivered(&self, notice: &Notice) {
-        let mut queue = lock(&self.queue);
-        queue.take(notice);
-        queue.counts.delivered += 1;
-        queue.counts.last_failure = None;
-        if std::mem::take(&mut queue.counts.failing) > 0 {
-            tracing::info!(notifier = self.name, "notices are delivered again");
-        }
-    }
-
-    /// Counts a failure and puts the notice back, unless it is given up.
-    /// Returns the failures in a row.
-    fn failed(&self, notice: &Notice, failure: &Failure, give_up: bool) -> u32 {
-        let mut queue = lock(&self.queue);
-        queue.counts.failed += 1;
-        queue.counts.failing = queue.counts.failing.saturating_add(1);
-        queue.counts.last_failure = Some(failure.reason.clone());
-        let entry = queue.take(notice);
-        if give_up {
-            queue.counts.given_up += 1;
-        } else if let Some(mut entry) = entry {
-            entry.failures = entry.failures.saturating_add(1);
-            if failure.refused || entry.failures >= PATIENCE {
-                queue.waiting.push_back(entry);
-            } else {
-                queue.waiting.push_front(entry);
-            }
-        }
-        queue.counts.failing
-    }
-}
-
-impl Queue {
-    /// Takes the notice that is under way out of the queue.
-    fn take(&mut self, notice: &Notice) -> Option<Entry> {
-        self.under_way = None;
-        let place = self.waiting.iter().position(|e| e.notice.id == notice.id)?;
-        self.waiting.remove(place)
-    }
-
-    /// Which one goes when there is no room: the oldest regular update, else
-    /// the oldest; never the one under way.
-    fn victim(&self) -> Option<usize> {
-        let free = |e: &Entry| self.under_way.as_deref() != Some(e.notice.id.as_str());
-        let update = |e: &Entry| free(e) && e.notice.kind == NoticeKind::Update;
-        self.waiting
-            .iter()
-            .position(update)
-            .or_else(|| self.waiting.iter().position(free))
-    }
-}
-
 fn settle(ledger: &mut Ledger, id: &str, to: &str, fate: Fate) {
     if let Err(error) = ledger.settle(id, to, fate) {
         tracing::warn!(
@@ -430,19 +289,16 @@ fn settle(ledger: &mut Ledger, id: &str, to: &str, fate: Fate) {
     }
 }
 
-/// A panic elsewhere leaves these values whole: they are changed in one go.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::time::Duration;
 
     use futures_util::future::BoxFuture;
     use tokio::time::{Instant, timeout};
 
     use super::*;
+    use crate::guard::NoticeKind;
     use crate::tell::fixture::Scratch;
     use crate::tell::template::full;
 
@@ -645,18 +501,9 @@ mod tests {
         outbox
             .submit(notice(3, NoticeKind::Failed, &["slack"]))
             .unwrap();
-        let ids = || -> Vec<String> {
-            lock(&lane.queue)
-                .waiting
-                .iter()
-                .map(|e| e.notice.id.clone())
-                .collect()
-        };
-        assert_eq!(ids(), ["n/0", "n/1", "n/3"]);
         outbox
             .submit(notice(4, NoticeKind::Closed, &["slack"]))
             .unwrap();
-        assert_eq!(ids(), ["n/0", "n/3", "n/4"]);
         assert_eq!(outbox.counts()["slack"].dropped, 2);
         until_idle(&outbox).await;
         assert_eq!(script.ids(), ["n/0", "n/0", "n/3", "n/4"]);
