@@ -1,27 +1,18 @@
-//! `backstop abort`: stop a rollback that runs.
+//! `backstop abort`: stop a rollback that runs or is being verified.
 
 use super::socket::Socket;
-use super::{Done, Error};
-use crate::control::{Answer, parse_number};
+use super::{Done, Error, answer};
 
 /// Stop a running rollback after its current step
 ///
-/// The step under way is left to end; steps that always run still do. Then a
-/// person is called.
+/// The step under way is left to end; steps that always run still do. Where
+/// only the verification is left, it ends at once. Then a person is called.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The incident.
-    #[arg(value_name = "N", value_parser = parse_number)]
-    number: u64,
-    /// Why, in your words: others will read it.
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    incident: answer::Incident,
 }
 
 pub(super) fn run(args: Args, socket: &Socket) -> Result<Done, Error> {
-    let answer = Answer {
-        role: None,
-        reason: args.reason.unwrap_or_default(),
-    };
-    socket.order(&["incidents", &args.number.to_string(), "abort"], &answer)
+    args.incident.say("abort", None, socket)
 }

@@ -1,8 +1,7 @@
 //! `backstop ack`: somebody looks after an incident.
 
 use super::socket::Socket;
-use super::{Done, Error};
-use crate::control::{Answer, parse_number};
+use super::{Done, Error, answer};
 
 /// Say that you look after an incident
 ///
@@ -10,21 +9,10 @@ use crate::control::{Answer, parse_number};
 /// no approval.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The incident.
-    #[arg(value_name = "N", value_parser = parse_number)]
-    number: u64,
-    /// The role to speak as; you must hold it.
-    #[arg(long = "as", value_name = "ROLE")]
-    role: Option<String>,
-    /// Why, in your words: others will read it.
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    answer: answer::Args,
 }
 
 pub(super) fn run(args: Args, socket: &Socket) -> Result<Done, Error> {
-    let answer = Answer {
-        role: args.role,
-        reason: args.reason.unwrap_or_default(),
-    };
-    socket.order(&["incidents", &args.number.to_string(), "ack"], &answer)
+    args.answer.say("ack", socket)
 }

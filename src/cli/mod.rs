@@ -6,6 +6,7 @@
 
 mod abort;
 mod ack;
+mod answer;
 mod approve;
 mod check;
 mod completions;
