@@ -5,8 +5,11 @@
 //! A driver takes the next event or the next [`Engine::deadline`], whichever is
 //! first, calls [`Engine::step`] and hands the commands out.
 
+use std::collections::BTreeMap;
+
+use super::agenda::Agenda;
 use super::desk::Desk;
-use super::{Command, Event, Service, Snapshot};
+use super::{Command, Event, Retired, Service, Snapshot};
 use crate::model::Moment;
 
 /// Most removed services that are remembered.
@@ -16,6 +19,14 @@ const RETIRED: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Engine {
     state: Snapshot,
+    agenda: Agenda,
+}
+
+/// Whose state a fact may have changed.
+enum Touched {
+    Nobody,
+    One(String),
+    Everybody,
 }
 
 impl Engine {
@@ -28,7 +39,14 @@ impl Engine {
     /// Goes on where a snapshot was taken, as if it had never stopped.
     #[must_use]
     pub fn restore(snapshot: Snapshot) -> Self {
-        Self { state: snapshot }
+        let mut agenda = Agenda::default();
+        for (name, service) in &snapshot.services {
+            agenda.set(name, service.deadline());
+        }
+        Self {
+            state: snapshot,
+            agenda,
+        }
     }
 
     /// The whole state, to keep.
@@ -46,12 +64,8 @@ impl Engine {
     /// When something is due by time alone: later than the last step, or never.
     /// Derived from the phases, so no timer can leak.
     #[must_use]
-    pub fn deadline(&self) -> Option<Moment> {
-        self.state
-            .services
-            .values()
-            .filter_map(Service::deadline)
-            .min()
+    pub const fn deadline(&self) -> Option<Moment> {
+        self.agenda.earliest()
     }
 
     /// Takes one fact and says what is to be done.
@@ -59,10 +73,6 @@ impl Engine {
     /// Total: any events in any order, also from the past, are taken; what
     /// makes no sense is noted or ignored. `at` is when the fact reached the
     /// agent; a clock that went back is held still.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each event: the compiler asks for a new one"
-    )]
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Command> {
         let now = at.max(self.state.now);
         self.state.now = now;
@@ -84,160 +94,218 @@ impl Engine {
         // deadline is late even when nobody woke in between.
         // Not so a restart: an order that time alone makes is not one that was
         // lost with the agent, and must not be given twice.
-        if !matches!(event, Event::Restarted { .. }) {
-            for service in services.values_mut() {
+        let mut touched = match &event {
+            Event::Restarted { .. } => Vec::new(),
+            _ => self.agenda.due_by(now),
+        };
+        for name in &touched {
+            if let Some(service) = services.get_mut(name) {
                 service.wake(now, &mut desk);
             }
         }
         desk.at = now;
-        match event {
-            Event::Woke => {}
-            Event::Sampled {
-                service,
-                source,
-                tick,
-                outcome,
-            } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.sampled(&source, tick, &outcome, &mut desk);
-                }
-            }
-            Event::Ticked {
-                service,
-                tick,
-                wall_ahead_ms,
-            } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    desk.at = tick.min(now);
-                    guarded.ticked(tick, wall_ahead_ms, &mut desk);
-                }
-            }
-            Event::Released { service, version } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.released(&version, &mut desk);
-                }
-            }
-            Event::Starting {
-                service,
-                ticket,
-                step,
-            } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.starting(ticket, step, &mut desk);
-                }
-            }
-            Event::Finished {
-                service,
-                ticket,
-                step,
-                end,
-            } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.finished(ticket, step, &end, &mut desk);
-                }
-            }
-            Event::Answered {
-                incident,
-                by,
-                role,
-                approve,
-                reason,
-            } => {
-                if let Some(guarded) = with_incident(services, incident) {
-                    guarded.answered(&by, role.as_deref(), approve, &reason, &mut desk);
-                }
-            }
-            Event::Acknowledged {
-                incident,
-                by,
-                reason,
-            } => {
-                if let Some(guarded) = with_incident(services, incident) {
-                    guarded.acknowledged(by, &reason, &mut desk);
-                }
-            }
-            Event::Ordered {
-                service,
-                by,
-                reason,
-                to,
-                plan,
-            } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.ordered(by, &reason, to, plan, &mut desk);
-                }
-            }
-            Event::Aborted {
-                incident,
-                by,
-                reason,
-            } => {
-                if let Some(guarded) = with_incident(services, incident) {
-                    guarded.aborted(&by, &reason, &mut desk);
-                }
-            }
-            Event::Froze { service, freeze } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.froze(freeze, &mut desk);
-                }
-            }
-            Event::Unfroze {
-                service,
-                by,
-                reason,
-            } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.unfroze(&by, &reason, &mut desk);
-                }
-            }
-            Event::Revised { policy, hash } => {
-                if let Some(guarded) = services.get_mut(&policy.service) {
-                    guarded.revised(policy, hash, &mut desk);
-                } else {
-                    let name = policy.service.clone();
-                    let before = retired.remove(&name).unwrap_or_default();
-                    services.insert(name, Service::new(policy, hash, before, &mut desk));
-                }
-            }
-            Event::Removed { service } => {
-                if let Some(guarded) = services.get_mut(&service) {
-                    guarded.removed(&mut desk);
-                }
-            }
-            Event::Restarted { .. } => {
-                for service in services.values_mut() {
-                    service.restarted(&mut desk);
-                }
-            }
-            Event::Distrusted { reason } => {
-                for service in services.values_mut() {
-                    service.distrusted(&reason, &mut desk);
-                }
-            }
+        match happen(event, services, retired, &mut desk) {
+            Touched::Nobody => {}
+            Touched::One(name) => touched.push(name),
+            Touched::Everybody => touched = services.keys().cloned().collect(),
         }
-        for service in services.values_mut().filter(|s| s.is_gone()) {
-            service.close_as_it_stands("the policy was removed", &mut desk);
-        }
-        for (name, service) in services.extract_if(.., |_, service| service.is_gone()) {
-            retired.insert(name, service.retire());
-        }
-        while retired.len() > RETIRED {
-            retired.pop_first();
-        }
-        // What the fact set in motion may itself be due already.
-        for service in services.values_mut() {
-            service.wake(now, &mut desk);
+        for name in &touched {
+            settle(name, now, services, retired, &mut desk);
+            let service = services.get(name);
+            self.agenda.set(name, service.and_then(Service::deadline));
         }
         desk.into_commands()
     }
 }
 
+/// Lets the fact reach those whom it concerns.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm for each event: the compiler asks for a new one"
+)]
+fn happen(
+    event: Event,
+    services: &mut BTreeMap<String, Service>,
+    retired: &mut BTreeMap<String, Retired>,
+    desk: &mut Desk<'_>,
+) -> Touched {
+    match event {
+        Event::Woke => Touched::Nobody,
+        Event::Sampled {
+            service,
+            source,
+            tick,
+            outcome,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.sampled(&source, tick, &outcome, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Ticked {
+            service,
+            tick,
+            wall_ahead_ms,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                desk.at = tick.min(desk.at);
+                guarded.ticked(tick, wall_ahead_ms, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Released { service, version } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.released(&version, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Starting {
+            service,
+            ticket,
+            step,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.starting(ticket, step, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Finished {
+            service,
+            ticket,
+            step,
+            end,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.finished(ticket, step, &end, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Answered {
+            incident,
+            by,
+            role,
+            approve,
+            reason,
+        } => {
+            let Some((name, guarded)) = with_incident(services, incident) else {
+                return Touched::Nobody;
+            };
+            guarded.answered(&by, role.as_deref(), approve, &reason, desk);
+            Touched::One(name.clone())
+        }
+        Event::Acknowledged {
+            incident,
+            by,
+            reason,
+        } => {
+            let Some((name, guarded)) = with_incident(services, incident) else {
+                return Touched::Nobody;
+            };
+            guarded.acknowledged(by, &reason, desk);
+            Touched::One(name.clone())
+        }
+        Event::Ordered {
+            service,
+            by,
+            reason,
+            to,
+            plan,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.ordered(by, &reason, to, plan, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Aborted {
+            incident,
+            by,
+            reason,
+        } => {
+            let Some((name, guarded)) = with_incident(services, incident) else {
+                return Touched::Nobody;
+            };
+            guarded.aborted(&by, &reason, desk);
+            Touched::One(name.clone())
+        }
+        Event::Froze { service, freeze } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.froze(freeze, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Unfroze {
+            service,
+            by,
+            reason,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.unfroze(&by, &reason, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Revised { policy, hash } => {
+            let name = policy.service.clone();
+            if let Some(guarded) = services.get_mut(&name) {
+                guarded.revised(policy, hash, desk);
+            } else {
+                let before = retired.remove(&name).unwrap_or_default();
+                services.insert(name.clone(), Service::new(policy, hash, before, desk));
+            }
+            Touched::One(name)
+        }
+        Event::Removed { service } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.removed(desk);
+            }
+            Touched::One(service)
+        }
+        Event::Restarted { .. } => {
+            for service in services.values_mut() {
+                service.restarted(desk);
+            }
+            Touched::Everybody
+        }
+        Event::Distrusted { reason } => {
+            for service in services.values_mut() {
+                service.distrusted(&reason, desk);
+            }
+            Touched::Everybody
+        }
+    }
+}
+
+/// What the fact set in motion may itself be due already, or be the last thing
+/// that a service was kept for.
+fn settle(
+    name: &str,
+    now: Moment,
+    services: &mut BTreeMap<String, Service>,
+    retired: &mut BTreeMap<String, Retired>,
+    desk: &mut Desk<'_>,
+) {
+    let Some(service) = services.get_mut(name) else {
+        return;
+    };
+    if !service.is_gone() {
+        service.wake(now, desk);
+    }
+    if service.is_gone() {
+        service.close_as_it_stands("the policy was removed", desk);
+        if let Some((name, service)) = services.remove_entry(name) {
+            retired.insert(name, service.retire());
+        }
+        while retired.len() > RETIRED {
+            retired.pop_first();
+        }
+    }
+}
+
 /// The service whose open incident has this number.
 fn with_incident(
-    services: &mut std::collections::BTreeMap<String, Service>,
+    services: &mut BTreeMap<String, Service>,
     number: u64,
-) -> Option<&mut Service> {
+) -> Option<(&String, &mut Service)> {
     services
-        .values_mut()
-        .find(|s| s.incident.as_ref().is_some_and(|i| i.number == number))
+        .iter_mut()
+        .find(|(_, s)| s.incident.as_ref().is_some_and(|i| i.number == number))
 }

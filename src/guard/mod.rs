@@ -1,6 +1,7 @@
 //! Verdicts → commands: phases, gates, budget, escalation. Pure: facts in,
 //! orders out.
 
+mod agenda;
 mod command;
 mod desk;
 mod engine;
