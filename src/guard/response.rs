@@ -129,11 +129,9 @@ impl Service {
             return;
         };
         let joined: Vec<String> = self
-            .policy
-            .triggers
-            .iter()
+            .fired()
             .map(|t| &t.name)
-            .filter(|t| self.is_fired(t) && !incident.triggers.contains(t))
+            .filter(|t| !incident.triggers.contains(t))
             .cloned()
             .collect();
         for name in joined {
@@ -163,11 +161,8 @@ impl Service {
     /// The most pressing trigger that fired and has not been dealt with.
     fn most_pressing(&self) -> Option<Trigger> {
         let mut best: Option<&Trigger> = None;
-        for trigger in &self.policy.triggers {
-            if self.is_fired(&trigger.name)
-                && !self.spent.contains(&trigger.name)
-                && best.is_none_or(|b| rank(trigger) > rank(b))
-            {
+        for trigger in self.fired() {
+            if !self.spent.contains(&trigger.name) && best.is_none_or(|b| rank(trigger) > rank(b)) {
                 best = Some(trigger);
             }
         }

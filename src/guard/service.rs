@@ -451,10 +451,7 @@ impl Service {
     pub(crate) fn tick_state(&self) -> Tick {
         let mut clear = false;
         let mut blind = false;
-        for trigger in &self.policy.triggers {
-            let Some(judgement) = self.judge.trigger(&trigger.name) else {
-                continue;
-            };
+        for (_, judgement) in self.judge.triggers() {
             match &judgement.verdict {
                 Verdict::Breach => return Tick::Breach,
                 Verdict::Clear => clear = true,
@@ -470,7 +467,15 @@ impl Service {
 
     /// Whether no trigger is fired.
     pub(crate) fn is_calm(&self) -> bool {
-        !self.policy.triggers.iter().any(|t| self.is_fired(&t.name))
+        self.fired().next().is_none()
+    }
+
+    /// The triggers that are fired, in the policy's order. They stand there as
+    /// they do in the judge: nobody is looked up by name at each tick.
+    pub(crate) fn fired(&self) -> impl Iterator<Item = &Trigger> {
+        let all = self.policy.triggers.iter().zip(self.judge.triggers());
+        all.filter(|(_, (_, judgement))| judgement.fired.is_some())
+            .map(|(trigger, _)| trigger)
     }
 
     /// Whether a plan runs, or was run and its cure is not yet proven.
