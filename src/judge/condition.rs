@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
+use super::signal::Tally;
 use super::source::SourceState;
-use super::statistics::lower_bound;
+use super::statistics::is_above;
 use crate::model::{
     Condition, Expr, Finding, Limit, Moment, NoReading, Op, Policy, Proof, SignalKind, Test, Unit,
     Value, Verdict,
@@ -186,7 +187,7 @@ const fn verdict(breach: bool) -> Verdict {
 
 /// Judges one test.
 fn hear(test: &Test, wire: Wire, finding: &mut Finding, burden: Option<Burden>, bench: &Bench<'_>) {
-    let before = finding.proof.take();
+    finding.proof = None;
     finding.value = None;
     finding.limit = None;
     finding.evidence = None;
@@ -209,7 +210,7 @@ fn hear(test: &Test, wire: Wire, finding: &mut Finding, burden: Option<Burden>, 
                     match compare(reading.value, *op, limit) {
                         Ok(breach) => {
                             if let (true, Some(burden), Some(hold)) = (breach, burden, hold) {
-                                let proof = prove(hold, *op, limit, burden, before, bench);
+                                let proof = prove(hold, *op, limit, burden, bench);
                                 finding.proof = Some(proof);
                             }
                             verdict(breach)
@@ -257,47 +258,35 @@ fn compare(value: Value, op: Op, limit: f64) -> Result<bool, NoReading> {
     }
 }
 
-/// Proves a breach on the counts of the whole hold. The bound of the tick
-/// before is taken again while the counts are the same.
-fn prove(
-    hold: usize,
-    op: Op,
-    limit: f64,
-    burden: Burden,
-    before: Option<Proof>,
-    bench: &Bench<'_>,
-) -> Proof {
+/// Proves a breach on the counts of the whole hold.
+fn prove(hold: usize, op: Op, limit: f64, burden: Burden, bench: &Bench<'_>) -> Proof {
     let line = &bench.ledger.lines()[hold];
     let page = &bench.sources[line.source].page;
-    let Some(tally) = line.tally(limit, op == Op::GreaterOrEqual, page) else {
-        return Proof {
-            hits: 0.0,
-            events: 0.0,
-            bound: 0.0,
-            above: limit,
-            min_events: burden.min_events,
-            proven: false,
-        };
+    let nothing = Tally {
+        hits: 0.0,
+        events: 0.0,
+        above: limit,
     };
-    let (hits, events) = (tally.hits, tally.events);
-    let sound = events > 0.0 && hits <= events;
-    #[expect(clippy::float_cmp, reason = "the very same counts")]
-    let same = |p: &Proof| p.hits == hits && p.events == events;
-    let bound = match before.filter(same) {
-        Some(proof) => proof.bound,
-        None if !sound => 0.0,
-        None if burden.confidence > 0.0 => lower_bound(hits, events, burden.confidence),
-        None => hits / events,
-    };
+    let tally = line.tally(limit, op == Op::GreaterOrEqual, page);
+    let Tally {
+        hits,
+        events,
+        above,
+    } = tally.unwrap_or(nothing);
+    let Burden {
+        min_events,
+        confidence,
+    } = burden;
     Proof {
         hits,
         events,
-        bound,
-        above: tally.above,
-        min_events: burden.min_events,
-        proven: sound
-            && events >= burden.min_events as f64
-            && (burden.confidence <= 0.0 || bound > tally.above),
+        confidence,
+        above,
+        min_events,
+        proven: events > 0.0
+            && hits <= events
+            && events >= min_events as f64
+            && (confidence <= 0.0 || is_above(hits, events, confidence, above)),
     }
 }
 

@@ -52,6 +52,7 @@ use crate::model::{
 };
 
 pub use self::source::SourceHealth;
+pub use self::statistics::bound;
 pub use self::trigger::{Judgement, Turn, TurnKind};
 
 /// How far a baseline looks back.

@@ -1,6 +1,6 @@
 //! How sure one may be that a share of events is above a limit.
 //!
-//! Two errors in three requests are 67%, and prove nothing. What acts is the
+//! Two errors in three requests are 67%, and prove nothing. What counts is the
 //! one-sided lower confidence bound of k/n: Clopper and Pearson's (1934), which
 //! never claims more than its confidence, up to [`EXACT`] events; beyond them
 //! Wilson's (1927) score bound, from which it then differs by less than anybody
@@ -14,6 +14,7 @@
 //! Wilson's. Where one leaves what is known to enclose the bound, that
 //! is halved instead; after [`STEPS`] of either kind it is over.
 
+use crate::model::Proof;
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::beta::{checked_beta_reg, checked_ln_beta};
 
@@ -28,15 +29,78 @@ const STEPS: u32 = 52;
 /// given lower by as much.
 const FOUND: f64 = 1e-12;
 
+/// The lower bound of `hits / events` that a proof rests on: with its
+/// confidence, in (0, 1), the true share is not below it; without one, the
+/// share itself. 0 where there is nothing to say: no events, more hits than
+/// events.
+#[must_use]
+pub fn bound(proof: &Proof) -> f64 {
+    let Proof {
+        hits,
+        events,
+        confidence,
+        ..
+    } = *proof;
+    if !(events > 0.0 && hits <= events) {
+        0.0
+    } else if confidence > 0.0 {
+        lower_bound(hits, events, confidence)
+    } else {
+        hits / events
+    }
+}
+
+/// Parts of events do not count: hits are rounded down, events up. `None` where
+/// no bound above 0 can be given.
+fn whole(hits: f64, events: f64) -> Option<(f64, f64)> {
+    let (k, n) = (hits.floor(), events.ceil());
+    (n.is_finite() && k > 0.0 && k <= n).then_some((k, n))
+}
+
+/// Whether [`lower_bound`] is above a share.
+pub(super) fn is_above(hits: f64, events: f64, confidence: f64, share: f64) -> bool {
+    let Some((k, n)) = whole(hits, events) else {
+        return share < 0.0;
+    };
+    if share <= 0.0 {
+        return true;
+    }
+    if k / n <= share {
+        return false;
+    }
+    if n > EXACT {
+        return wilson(k, n, confidence) > share;
+    }
+    let alpha = 1.0 - confidence;
+    if chernoff(k, n, share) < alpha.ln() {
+        return true;
+    }
+    match checked_beta_reg(k, n - k + 1.0, share) {
+        Ok(tail) => tail < alpha,
+        Err(_) => wilson(k, n, confidence) > share,
+    }
+}
+
+/// At least the logarithm of the probability of k or more of n events, each
+/// with the probability p, below k/n: −n times the relative entropy.
+fn chernoff(k: f64, n: f64, p: f64) -> f64 {
+    let hits = k * (n * p / k).ln();
+    let others = n - k;
+    if others > 0.0 {
+        hits + others * ((n - n * p) / others).ln()
+    } else {
+        hits
+    }
+}
+
 /// The lower bound of the share that `hits` of `events` speak for: with this
 /// confidence, in (0, 1), the true share is not below it. Never above
 /// `hits / events`; 0 where there is nothing to say (no events, more hits than
-/// events). Parts of events do not count: hits are rounded down, events up.
-pub(super) fn lower_bound(hits: f64, events: f64, confidence: f64) -> f64 {
-    let (k, n) = (hits.floor(), events.ceil());
-    if !n.is_finite() || k.is_nan() || k <= 0.0 || k > n {
+/// events).
+fn lower_bound(hits: f64, events: f64, confidence: f64) -> f64 {
+    let Some((k, n)) = whole(hits, events) else {
         return 0.0;
-    }
+    };
     let near = wilson(k, n, confidence);
     let bound = if n <= EXACT {
         clopper_pearson(k, n, 1.0 - confidence, near, |x| {
@@ -184,6 +248,22 @@ mod tests {
                 Some(x)
             });
             prop_assert!(asked <= STEPS);
+        }
+
+        #[test]
+        fn a_bound_is_above_a_share_without_being_found(
+            n in 1_u32..300_000,
+            share in 0.0_f64..=1.0,
+            confidence in 0.01_f64..0.9999,
+            // Mostly near the bound, where Chernoff's does not decide.
+            limit in prop_oneof![(0.9_f64..1.1).prop_map(Ok), (-0.1_f64..1.1).prop_map(Err)],
+        ) {
+            let n = f64::from(n);
+            let k = (n * share).floor();
+            let bound = lower_bound(k, n, confidence);
+            let limit = limit.map_or_else(|limit| limit, |near| near * bound);
+            prop_assume!((bound - limit).abs() > 1e-9 * bound);
+            prop_assert_eq!(is_above(k, n, confidence, limit), bound > limit);
         }
 
         #[test]

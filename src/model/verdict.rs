@@ -60,16 +60,18 @@ pub struct Finding {
 }
 
 /// Whether the counts of a whole hold prove that a limit was exceeded (SPEC 3,
-/// *Proof*).
+/// *Proof*). The bound that they give is [`crate::judge::bound`]: it takes far
+/// longer to find than to compare, and nearly no tick's is ever read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     /// Events that speak for the breach.
     pub hits: f64,
     /// Events counted.
     pub events: f64,
-    /// The one-sided lower confidence bound of `hits / events`.
-    pub bound: f64,
-    /// What the bound has to exceed: the limit, or 1 − q for a quantile.
+    /// How sure the bound has to be, in [0, 1); 0 switches it off.
+    pub confidence: f64,
+    /// What the one-sided lower confidence bound of `hits / events` has to
+    /// exceed: the limit, or 1 − q for a quantile.
     pub above: f64,
     /// The least number of events.
     pub min_events: u64,

@@ -126,7 +126,7 @@ pub(super) fn full() -> Notice {
             proof: Some(Proof {
                 hits: 1420.0,
                 events: 10_000.0,
-                bound: 0.136,
+                confidence: 0.95,
                 above: 0.1,
                 min_events: 20,
                 proven: true,

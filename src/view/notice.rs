@@ -420,7 +420,7 @@ mod tests {
             proof: Some(Proof {
                 hits: 1420.0,
                 events: 10_000.0,
-                bound: 0.136_3,
+                confidence: 0.95,
                 above: 0.1,
                 min_events: 20,
                 proven: true,

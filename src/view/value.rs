@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::judge::bound;
 use crate::model::{Evidence, Moment, Proof, Short, Unit, Value};
 
 /// Digits shown when nothing asks for more.
@@ -90,12 +91,12 @@ pub fn proof(proof: &Proof) -> String {
             proof.min_events
         );
     }
-    let (bound, above) = pair(Value::Exactly(proof.bound), proof.above, Unit::Ratio);
+    let (least, above) = pair(Value::Exactly(bound(proof)), proof.above, Unit::Ratio);
     let counted = format!("{} of {events} events", count(proof.hits));
     if proof.proven {
-        format!("proven: {counted} mean at least {bound}, more than {above} is needed")
+        format!("proven: {counted} mean at least {least}, more than {above} is needed")
     } else {
-        format!("not proven yet: {counted} mean at least {bound}, more than {above} is needed")
+        format!("not proven yet: {counted} mean at least {least}, more than {above} is needed")
     }
 }
 
@@ -319,20 +320,18 @@ mod tests {
         let mut p = Proof {
             hits: 3.0,
             events: 12.0,
-            bound: 0.07,
+            confidence: 0.95,
             above: 0.05,
             min_events: 20,
             proven: false,
         };
         assert_eq!(proof(&p), "not proven yet: 12 events, 20 needed");
         p.events = 40.0;
-        p.bound = 0.021;
         assert_eq!(
             proof(&p),
             "not proven yet: 3 of 40 events mean at least 2.1%, more than 5% is needed"
         );
         p.hits = 12.0;
-        p.bound = 0.183;
         p.proven = true;
         assert_eq!(
             proof(&p),

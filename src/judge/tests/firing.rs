@@ -161,7 +161,7 @@ fn a_breach_that_is_not_proven_goes_on_suspecting_with_its_numbers() {
     assert!(!stands.proven && !stands.hold_met);
     let proof = stands.findings[0].proof.unwrap();
     assert_eq!((proof.hits, proof.events), (8.0, 152.0));
-    assert!(proof.bound < 0.05 && proof.above == 0.05);
+    assert!(bound(&proof) < 0.05 && proof.above == 0.05);
 }
 
 #[test]
