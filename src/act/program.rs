@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -141,13 +142,34 @@ pub(super) async fn start(
         // The command has the writing end; the pipe must not wait for us.
         drop(command);
         match started {
-            Ok(child) => return Ok((child, reader)),
+            Ok(child) => {
+                unprotect(&child);
+                return Ok((child, reader));
+            }
             Err(e) if Errno::from_io_error(&e) == Some(Errno::TXTBSY) && tries < BUSY_TRIES => {
                 tries += 1;
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
             Err(e) => return Err(why_not_started(&e)),
         }
+    }
+}
+
+/// Takes from a step what the agent's unit gives the agent alone: when memory
+/// runs out the kernel is to end the step that eats it, and `OOMScoreAdjust=` of
+/// the agent is inherited. A step gets the score of any other service (proc(5),
+/// `oom_score_adj`); raising it is always allowed.
+///
+/// What the program starts before this is written would keep the agent's score:
+/// it would have to fork before the dynamic linker is done with it.
+fn unprotect(child: &Child) {
+    let Some(pid) = child.id() else { return };
+    let score = format!("/proc/{pid}/oom_score_adj");
+    // It may have ended by now; and if /proc cannot be written, the step is
+    // worth more than its score.
+    let protected = fs::read_to_string(&score).is_ok_and(|score| score.starts_with('-'));
+    if protected && let Err(error) = fs::write(&score, "0") {
+        tracing::debug!(pid, %error, "the step keeps the agent's protection from the OOM killer");
     }
 }
 

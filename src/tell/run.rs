@@ -68,6 +68,7 @@ impl Run {
             .command(view)?
             .spawn()
             .map_err(|e| Failure::new(format!("it did not start: {e}")))?;
+        unprotect(&child);
         let mut group = Group::of(&child);
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let said = Mutex::new(Vec::new());
@@ -139,6 +140,17 @@ impl Run {
             command.env("BACKSTOP_INCIDENT", incident.to_string());
         }
         Ok(command)
+    }
+}
+
+/// When memory runs out, the kernel is to end a command that eats it rather than
+/// the agent, whose own protection (`OOMScoreAdjust=`) the command inherits.
+fn unprotect(child: &Child) {
+    let Some(pid) = child.id() else { return };
+    let score = format!("/proc/{pid}/oom_score_adj");
+    // It may have ended by now, which is as well.
+    if std::fs::read_to_string(&score).is_ok_and(|score| score.starts_with('-')) {
+        let _ = std::fs::write(&score, "0");
     }
 }
 
