@@ -6,7 +6,7 @@
 //! journal: within one boot by the boot clock, which is exact; over a reboot by
 //! the wall clock, which is the only one that went on, and never backwards.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,24 +33,26 @@ struct Reading {
 }
 
 impl Reading {
+    /// The boot clock is asked of the kernel, which nobody can set. The wall
+    /// clock is asked by way of libc like everybody else's, so that a rehearsal
+    /// can put another in its place (libfaketime) and see that it decides
+    /// nothing.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the file that asks what time it is"
+    )]
     fn now() -> Self {
+        let boot = clock_gettime(ClockId::Boottime);
         Self {
-            boot: ask(ClockId::Boottime),
-            wall: ask(ClockId::Realtime),
+            boot: Duration::new(
+                u64::try_from(boot.tv_sec).unwrap_or(0),
+                u32::try_from(boot.tv_nsec).unwrap_or(0),
+            ),
+            wall: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the file that asks what time it is"
-)]
-fn ask(clock: ClockId) -> Duration {
-    let time = clock_gettime(clock);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
 }
 
 fn millis(duration: Duration) -> i64 {
