@@ -9,8 +9,17 @@
 #[path = "../fuzz/src/api.rs"]
 mod api;
 #[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
+#[path = "../fuzz/src/condition.rs"]
+mod condition;
+#[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
 #[path = "../fuzz/src/exposition.rs"]
 mod exposition;
+#[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
+#[path = "../fuzz/src/policy.rs"]
+mod policy;
+#[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
+#[path = "../fuzz/src/recording.rs"]
+mod recording;
 #[allow(unreachable_pub, reason = "it is public in the fuzz crate")]
 #[path = "../fuzz/src/selector.rs"]
 mod selector;
@@ -19,7 +28,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 
 /// What is inserted besides single bytes, so that grammars are reached.
-const TOKENS: [&[u8]; 16] = [
+const TOKENS: [&[u8]; 24] = [
     b"\n",
     b" ",
     b"{",
@@ -36,6 +45,14 @@ const TOKENS: [&[u8]; 16] = [
     b"NaN",
     b"\r\n",
     b"\xff",
+    b" for ",
+    b" and ",
+    b"(",
+    b"5%",
+    b"10m",
+    b"[triggers.a]\n",
+    b"[[",
+    b" = \"",
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -132,4 +149,19 @@ fn any_bytes_into_the_selector_parser_are_an_answer_or_an_error() {
 #[test]
 fn any_bytes_into_the_api_are_an_order_or_an_error() {
     fuzz("api", api::run, 10_000);
+}
+
+#[test]
+fn any_text_is_a_condition_or_faults_at_their_places() {
+    fuzz("condition", condition::run, 10_000);
+}
+
+#[test]
+fn any_text_is_a_policy_that_can_be_judged_by_or_faults_at_their_places() {
+    fuzz("policy", policy::run, 3_000);
+}
+
+#[test]
+fn any_bytes_are_a_recording_that_can_be_replayed_or_an_error() {
+    fuzz("recording", recording::run, 3_000);
 }

@@ -4,5 +4,8 @@
 //! which needs no nightly compiler, check the same.
 
 pub mod api;
+pub mod condition;
 pub mod exposition;
+pub mod policy;
+pub mod recording;
 pub mod selector;
