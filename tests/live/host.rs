@@ -11,9 +11,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use backstop::journal::Record;
 use serde_json::Value;
 
 use super::shop::Shop;
+
+const EXE: &str = env!("CARGO_BIN_EXE_backstop");
 
 /// Only a broken agent needs longer, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -36,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) dir: PathBuf,
     shop: Shop,
     pub(crate) http: SocketAddr,
+    /// Whether the agent serves HTTP: where it cannot, only its record tells.
+    pub(crate) serves: bool,
     agent: Option<Child>,
 }
 
@@ -55,21 +60,40 @@ impl Host {
             shop: Shop::open(&dir),
             dir,
             http,
+            serves: true,
             agent: None,
         }
     }
 
-    /// Deploys a release, atomically.
+    /// Deploys a release, atomically. It is bad if its name begins so.
     pub(crate) fn release(&self, version: &str) {
+        fs::create_dir_all(self.dir.join("releases").join(version)).unwrap();
         let new = self.dir.join("current.new");
         symlink(self.dir.join("releases").join(version), &new).unwrap();
         fs::rename(new, self.dir.join("current")).unwrap();
+    }
+
+    /// The service is gone: its port refuses.
+    pub(crate) fn close_shop(&self) {
+        self.shop.close();
+    }
+
+    /// How often the service was asked for its metrics.
+    pub(crate) fn scrapes(&self) -> u64 {
+        self.shop.scrapes()
     }
 
     /// The release that runs.
     pub(crate) fn running(&self) -> String {
         let to = fs::read_link(self.dir.join("current")).unwrap();
         to.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Writes the agent's config, which it reads at its start.
+    pub(crate) fn configure(&self, text: &str) {
+        let path = self.dir.join("backstop.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
     }
 
     /// Writes a policy, replacing `DIR` and `SHOP` in it, atomically.
@@ -84,9 +108,19 @@ impl Host {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+        self.command_below(&[])
+    }
+
+    /// The agent below a program that becomes it: `unshare`, `choom`.
+    pub(crate) fn command_below(&self, program: &[&str]) -> Command {
+        let mut argv = program.iter().copied().chain([EXE]);
+        let mut command = Command::new(argv.next().unwrap_or(EXE));
+        command.args(argv).arg("run");
+        let config = self.dir.join("backstop.toml");
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         command
-            .arg("run")
             .arg("--policies")
             .arg(self.dir.join("policies"))
             .arg("--state")
@@ -94,7 +128,11 @@ impl Host {
             .arg("--socket")
             .arg(self.dir.join("control.sock"))
             .arg("--http")
-            .arg(self.http.to_string())
+            .arg(if self.serves {
+                self.http.to_string()
+            } else {
+                "off".to_owned()
+            })
             .env("NO_COLOR", "1")
             .env("HOME", &self.dir)
             .env_remove("NOTIFY_SOCKET")
@@ -102,6 +140,23 @@ impl Host {
             .env_remove("BACKSTOP_LOG")
             .stdin(Stdio::null());
         command
+    }
+
+    /// What a person orders: the exit code, and what was said.
+    pub(crate) fn order(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let done = Command::new(EXE)
+            .arg("--socket")
+            .arg(self.dir.join("control.sock"))
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        (
+            done.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     }
 
     pub(crate) fn start(&mut self) {
@@ -151,8 +206,18 @@ impl Host {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// The agent's whole journal, in order, up to what it is writing now.
+    pub(crate) fn journal(&self) -> Vec<Record> {
+        let records = backstop::journal::read(&self.dir.join("state"));
+        records
+            .into_iter()
+            .flatten()
+            .map_while(Result::ok)
+            .collect()
+    }
+
     /// The agent's record of decisions, in order.
-    fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         let mut paths: Vec<PathBuf> = fs::read_dir(self.dir.join("state"))
             .into_iter()
             .flatten()

@@ -1,12 +1,12 @@
 //! A small real service: it counts requests and how many of them fail, which
-//! they do when the release that `current` points at is the bad one.
+//! they do when the release that `current` points at is a bad one.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The service; it ends with this.
 pub(crate) struct Shop {
@@ -18,6 +18,7 @@ struct State {
     current: PathBuf,
     requests: AtomicU64,
     errors: AtomicU64,
+    scrapes: AtomicU64,
     over: AtomicBool,
 }
 
@@ -29,6 +30,7 @@ impl Shop {
             current: dir.join("current"),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            scrapes: AtomicU64::new(0),
             over: AtomicBool::new(false),
         });
         let (visited, served) = (Arc::clone(&state), Arc::clone(&state));
@@ -46,11 +48,23 @@ impl Shop {
     }
 }
 
-impl Drop for Shop {
-    fn drop(&mut self) {
+impl Shop {
+    /// No request is answered any more, and none taken.
+    pub(crate) fn close(&self) {
         self.state.over.store(true, Ordering::Relaxed);
         // So that the thread that accepts sees it.
         let _ = TcpStream::connect(self.address);
+    }
+
+    /// Pages that were served.
+    pub(crate) fn scrapes(&self) -> u64 {
+        self.state.scrapes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -58,7 +72,10 @@ impl State {
     /// Two requests every five milliseconds; of the bad release's, half fail.
     fn visitors(&self) {
         while !self.over.load(Ordering::Relaxed) {
-            let bad = std::fs::read_link(&self.current).is_ok_and(|to| to.ends_with("bad"));
+            let bad = std::fs::read_link(&self.current).is_ok_and(|to| {
+                let version = to.file_name().and_then(|name| name.to_str());
+                version.is_some_and(|version| version.starts_with("bad"))
+            });
             self.requests.fetch_add(2, Ordering::Relaxed);
             self.errors.fetch_add(u64::from(bad), Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(5));
@@ -78,13 +95,21 @@ impl State {
                     Some(Err(_)) | None => return,
                 }
             }
+            if self.over.load(Ordering::Relaxed) {
+                return;
+            }
+            self.scrapes.fetch_add(1, Ordering::Relaxed);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
             let errors = self.errors.load(Ordering::Relaxed);
             let requests = self.requests.load(Ordering::Relaxed);
             let page = format!(
                 "# TYPE http_requests_total counter\n\
                  http_requests_total{{code=\"200\"}} {}\n\
-                 http_requests_total{{code=\"500\"}} {errors}\n",
-                requests.saturating_sub(errors)
+                 http_requests_total{{code=\"500\"}} {errors}\n\
+                 # TYPE last_sale_seconds gauge\n\
+                 last_sale_seconds {}\n",
+                requests.saturating_sub(errors),
+                now.unwrap_or_default().as_secs()
             );
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n{page}",
