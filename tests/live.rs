@@ -13,9 +13,12 @@ mod host;
 #[path = "live/shop.rs"]
 mod shop;
 
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use backstop::guard::{Command, Engine, What};
+use backstop::journal::{Body, Record};
 use host::Host;
 
 /// Steps that write down that they began and ended, one file for all.
@@ -38,23 +41,25 @@ fn plan(steps: &[String]) -> String {
     )
 }
 
-#[test]
-fn a_bad_release_is_rolled_back_and_verified() {
-    let mut host = Host::new("verified");
-    host.release("good");
-    host.write(
-        "shop.toml",
-        &format!(
-            "{}[triggers.errors]\nwhen = \"error_rate > 5% for 1s\"\nseverity = \"critical\"\n\
+/// A policy that swaps the link back when the release is bad.
+fn swap_back() -> String {
+    format!(
+        "{}[triggers.errors]\nwhen = \"error_rate > 5% for 1s\"\nseverity = \"critical\"\n\
              [release]\ncurrent = {{ symlink = \"DIR/current\" }}\ngood_after = \"1s\"\n\
              [plans.rollback]\n\
              verify = {{ require = [\"error_rate < 5% for 1s\"], within = \"30s\", watch = \"1s\" }}\n\
              [[plans.rollback.steps]]\nname = \"point current back\"\n\
              symlink = {{ link = \"DIR/current\", to = \"DIR/releases/{{target}}\" }}\n\
              [[plans.rollback.steps]]\nname = \"say so\"\nrun = [\"/bin/echo\", \"{{current}} to {{target}}\"]\n",
-            host::SOURCES
-        ),
-    );
+        host::SOURCES
+    )
+}
+
+#[test]
+fn a_bad_release_is_rolled_back_and_verified() {
+    let mut host = Host::new("verified");
+    host.release("good");
+    host.write("shop.toml", &swap_back());
     host.start();
     host.until("judged");
     host.release("bad");
@@ -70,6 +75,49 @@ fn a_bad_release_is_rolled_back_and_verified() {
     assert_eq!(host.count("fired"), 1);
     assert_eq!(host.count("rolling_back"), 1);
     assert_eq!(host.stop(), Some(0), "a graceful end");
+}
+
+/// What the journal has of a rollback, over a restart in the hold, is all that a
+/// new engine needs to order it again: the same orders, to the byte, in answer to
+/// the same facts.
+#[test]
+fn the_journal_of_a_live_run_stepped_again_gives_the_same_commands() {
+    let mut host = Host::new("stepped-again");
+    host.release("good");
+    host.write("shop.toml", &swap_back());
+    host.start();
+    host.until("judged");
+    host.release("bad");
+    host.until("suspecting");
+    assert_eq!(host.stop(), Some(0));
+    host.start();
+    host.until("closed");
+    assert_eq!(host.stop(), Some(0));
+    let mut engine = Engine::new();
+    let (mut recorded, mut again) = (BTreeMap::new(), BTreeMap::new());
+    for Record { seq, at, body } in host.journal() {
+        match body {
+            Body::Event(event) => {
+                let commands = engine.step(at, event);
+                if !commands.is_empty() {
+                    again.insert(seq, commands);
+                }
+            }
+            Body::Commands { cause, commands } => {
+                recorded
+                    .entry(cause)
+                    .or_insert_with(Vec::new)
+                    .extend(commands);
+            }
+            Body::Anchor(_) => {}
+            Body::Lost(lost) => panic!("{lost:?}"),
+        }
+    }
+    let cured = |command: &Command| matches!(command, Command::Note(n) if n.what == What::Cured);
+    assert!(recorded.values().flatten().any(cured), "{recorded:?}");
+    let bytes =
+        |orders: &BTreeMap<u64, Vec<Command>>| serde_json::to_string_pretty(orders).unwrap();
+    assert_eq!(bytes(&again), bytes(&recorded));
 }
 
 #[test]
