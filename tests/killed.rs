@@ -3,7 +3,8 @@
 //!
 //! `tests/live.rs` kills it at the boundaries that the agent's own record shows.
 //! Here the instants are not chosen: a sweep of delays after the decision, and
-//! kills from inside the steps themselves. Whatever the instant, the laws are the
+//! kills from inside the steps themselves, and each of its calls of the kernel
+//! (`swept`). Whatever the instant, the laws are the
 //! same, and they are read off what the steps wrote: what is not idempotent runs
 //! at most once, and the incident ends cured or with a person who knows.
 
@@ -15,10 +16,12 @@ mod host;
 #[path = "live/shop.rs"]
 mod shop;
 mod skip;
+#[path = "killed/swept.rs"]
+mod swept;
 #[path = "killed/traced.rs"]
 mod traced;
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -80,7 +83,7 @@ fn policy(instant: Option<Instant>) -> String {
         let _ = write!(
             text,
             "[[plans.rollback.steps]]\nname = \"{step}\"\nidempotent = {idempotent}\n\
-             run = [\"/bin/sh\", \"-c\", '''{begin}echo \"{step} {{incident}} $(/bin/date +%s.%N)\" >> DIR/ran; \
+             run = [\"/bin/sh\", \"-ec\", '''{begin}echo \"{step} {{incident}} $(/bin/date +%s.%N)\" >> DIR/ran; \
              {mend}/bin/sleep 0.03; {end}true''']\n"
         );
     }
@@ -141,7 +144,7 @@ fn round(instant: Instant) -> String {
 }
 
 /// Every record can be read, and none is missing.
-fn journal_is_whole(host: &Host, instant: Instant) {
+fn journal_is_whole(host: &Host, instant: impl Debug) {
     let records = backstop::journal::read(&host.dir.join("state")).unwrap();
     let mut last = None;
     for record in records {
@@ -237,7 +240,9 @@ fn on_a_sick_disk(fault: Fault) -> Sick {
     let host = Host::new(&format!("sick-{}-{}", fault.call, fault.nth));
     host.release("bad");
     host.write("shop.toml", &policy(None));
-    let mut agent = Traced::start(&host, fault.call, fault.error, fault.nth);
+    let Fault { call, error, nth } = fault;
+    let inject = format!("{call}:error={error}:when={nth}");
+    let mut agent = Traced::start(&host, call, Some(&inject));
     if !agent.is_up(&host) {
         // It may refuse to begin on such a disk, and says why.
         assert!(host.log().contains("os error"), "{fault:?}: {}", host.log());
