@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use backstop::guard::{Engine, Event};
 use backstop::journal::{Body, Record};
-use backstop::model::{GapKind, Moment, NoReading};
+use backstop::model::{GapKind, HowEnded, Moment, NoReading};
 use host::Host;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
@@ -407,6 +407,77 @@ fn while_a_sync_takes_seconds_judging_goes_on_and_the_step_waits_for_its_intent(
         .filter(|tick| *tick > decided && tick.since(decided).as_millis() < 3000)
         .count();
     assert!(judged >= 5, "{judged} ticks in the 3 s of two syncs");
+}
+
+/// A control group with this much memory; gone with this.
+struct Memory(PathBuf);
+
+impl Memory {
+    /// `None` where the kernel does not let us.
+    fn limited(name: &str, bytes: u32) -> Option<Self> {
+        let name = format!("backstop-{name}-{}", std::process::id());
+        // Of version 1, where there is one that counts memory; else of version 2.
+        let old = PathBuf::from("/sys/fs/cgroup/memory");
+        let (dir, limit) = if old.exists() {
+            (old.join(name), "memory.limit_in_bytes")
+        } else {
+            (PathBuf::from("/sys/fs/cgroup").join(name), "memory.max")
+        };
+        fs::create_dir(&dir).ok()?;
+        let group = Self(dir);
+        // Without the controller there is no such file, and none can be made.
+        let file = group.0.join(limit);
+        (file.exists() && fs::write(file, bytes.to_string()).is_ok()).then_some(group)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let began = Instant::now();
+        // Its last process may still be on its way out.
+        while fs::remove_dir(&self.0).is_err() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// As `MemoryMax=` and `OOMPolicy=continue` of the unit have it: the steps are in
+/// the agent's own group.
+#[test]
+fn a_step_that_eats_the_memory_is_ended_by_the_kernel_and_the_agent_goes_on() {
+    let Some(memory) = Memory::limited("eats", 96 << 20) else {
+        skip::skipped("no control group for memory: an agent beside a step that eats all of it");
+        return;
+    };
+    let mut host = Host::new("eats");
+    host.release("bad");
+    let policy = policy(
+        "[triggers.errors]\nwhen = \"error_rate > 5% for 500ms\"\nseverity = \"critical\"\n",
+    );
+    let (plan, _) = policy.rsplit_once("run = ").unwrap();
+    // One line that never ends.
+    host.write(
+        "shop.toml",
+        &format!("{plan}run = [\"tail\", \"/dev/zero\"]\n"),
+    );
+    let enter = format!(
+        "echo $$ > {}/cgroup.procs && exec \"$@\"",
+        memory.0.display()
+    );
+    host.spawn(host.command_below(&["sh", "-c", &enter, "sh"]));
+    host.until("failed");
+    host.until("escalated");
+    host.until_ticks(3);
+    let ended = host
+        .journal()
+        .into_iter()
+        .find_map(|record| match record.body {
+            Body::Event(Event::Finished { end, .. }) => Some(end.how),
+            _ => None,
+        });
+    assert_eq!(ended, Some(HowEnded::Signalled(9)));
+    assert_eq!(host.count("restarted"), 0);
+    assert_eq!(host.stop(), Some(0));
 }
 
 #[test]
