@@ -329,7 +329,7 @@ mod tests {
         p.events = 40.0;
         assert_eq!(
             proof(&p),
-            "not proven yet: 3 of 40 events mean at least 2.1%, more than 5% is needed"
+            "not proven yet: 3 of 40 events mean at least 2.08%, more than 5% is needed"
         );
         p.hits = 12.0;
         p.proven = true;
