@@ -1,7 +1,8 @@
 //! The table of series that a source is known to have.
 //!
 //! A page lists nearly the same series in the same order every time, so the
-//! next line is predicted: the entry after the one that matched last. A series
+//! next line is predicted: the entry after the one that matched last, or where
+//! that one came twice, as in a recording, the same once more. A series
 //! that no signal selects costs twelve bytes here and, on the page, one hash of
 //! its bytes; the end of its labels need not be looked for, because the entry
 //! knows their length. A selected one is kept as bytes and compared. Where the
@@ -101,6 +102,8 @@ pub(super) struct Table {
     by_series: HashMap<Arc<Series>, u32>,
     /// The entry that the next line is expected to be.
     next: usize,
+    /// The entry that matched last; none is [`usize::MAX`].
+    last: usize,
     /// Lines of this page with a series, and those of them whose series was
     /// known but not the predicted one.
     lines: usize,
@@ -122,6 +125,7 @@ impl Table {
             slots: Vec::new(),
             by_series: HashMap::new(),
             next: 0,
+            last: usize::MAX,
             lines: 0,
             surprises: 0,
             order: None,
@@ -138,6 +142,7 @@ impl Table {
     /// A page begins.
     pub(super) fn begin(&mut self) {
         self.next = 0;
+        self.last = usize::MAX;
         self.lines = 0;
         self.surprises = 0;
         self.order = self
@@ -242,7 +247,8 @@ impl Table {
     #[inline]
     fn saw(&mut self, entry: usize) {
         self.lines += 1;
-        self.next = entry + 1;
+        self.next = if entry == self.last { entry } else { entry + 1 };
+        self.last = entry;
         if let Some(order) = &mut self.order {
             order.push(count(entry));
         }

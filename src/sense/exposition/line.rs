@@ -201,6 +201,29 @@ pub(super) fn tail(rest: &[u8], dialect: Dialect) -> Result<(f64, Option<i64>), 
     Err(Fault::expected("the end of the line", rest))
 }
 
+/// The value, the timestamp and the length of a line's rest where they are as
+/// nearly every writer has them: plain numbers, a space between them, a line
+/// feed behind them. `None` says only that [`tail`] has to look.
+#[inline]
+pub(super) fn plain_tail(rest: &[u8], dialect: Dialect) -> Option<(f64, Option<i64>, usize)> {
+    let (value, len) = number::plain(rest)?;
+    let after = rest.get(len..)?;
+    match after.first()? {
+        b'\n' => Some((value, None, len)),
+        b' ' => {
+            let (number, timed) = number::plain(&after[1..])?;
+            let end = len + 1 + timed;
+            let plain = rest.get(end) == Some(&b'\n');
+            let ms = match dialect {
+                Dialect::Text => None,
+                Dialect::OpenMetrics => Some(saturate(number * 1000.0)),
+            };
+            ms.filter(|_| plain).map(|ms| (value, Some(ms), end))
+        }
+        _ => None,
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "`as` saturates, which is what a time beyond all times should do"

@@ -6,7 +6,6 @@ use memchr::memchr;
 
 use super::known::{Known, Table};
 use super::line::{self, Dialect, Fault, Line};
-use super::number;
 use crate::model::{Gap, GapKind, Sample, Selector, Series};
 
 /// Longest line in bytes, its line feed not counted. Prometheus has no limit;
@@ -286,12 +285,12 @@ impl Page<'_> {
         let after = &rest[series + 1..];
         let end = match known {
             Known::Unselected => memchr(b'\n', after),
-            Known::Selected(slot) => match number::plain(after) {
-                Some((value, len)) if after.get(len) == Some(&b'\n') => {
-                    self.found(slot, value, None, each)?;
+            Known::Selected(slot) => match line::plain_tail(after, self.dialect) {
+                Some((value, at, len)) => {
+                    self.found(slot, value, at, each)?;
                     Some(len)
                 }
-                _ => match memchr(b'\n', after) {
+                None => match memchr(b'\n', after) {
                     None => None,
                     Some(end) => {
                         let text = &after[..end];
