@@ -223,23 +223,25 @@ impl Page {
                 None if self.forgetful => 0.0,
                 _ => sample.value.max(0.0),
             };
+            let finite = sample.value.is_finite();
             for &(pick, column) in &slot.taps {
-                self.picks[pick].matched = true;
                 let brought = &mut self.yields[pick];
-                if self.picks[pick].role == Role::Gauge {
-                    if sample.value.is_finite() {
+                let pick = &mut self.picks[pick];
+                pick.matched = true;
+                if pick.role == Role::Gauge {
+                    if finite {
                         brought.numbers.add(&Numbers::one(sample.value));
                     } else {
                         brought.not_finite = true;
                     }
-                } else if sample.value.is_finite() {
+                } else if finite {
                     brought.grown[column] = plus(brought.grown[column], grown);
                     if fell && brought.fell.len() < FALLS_NAMED {
                         brought.fell.push(Arc::clone(&slot.series));
                     }
                 }
             }
-            if sample.value.is_finite() {
+            if finite {
                 slot.last = Some(sample.value);
             }
         }

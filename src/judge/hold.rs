@@ -154,14 +154,20 @@ impl Holding {
 
 /// Nominal ticks in a span that is open at its beginning.
 fn ticks(span: Duration, interval: Duration) -> u32 {
-    let n = span.as_millis().div_ceil(interval.as_millis().max(1));
+    let n = millis(span).div_ceil(millis(interval).max(1));
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Ticks at 0, 1, 2, … intervals that are not later than `late`.
 fn ticks_up_to(late: Duration, interval: Duration) -> u32 {
-    let n = late.as_millis() / interval.as_millis().max(1) + 1;
-    u32::try_from(n).unwrap_or(u32::MAX)
+    let n = millis(late) / millis(interval).max(1);
+    u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Whole milliseconds, in 64 bits: dividing 128 would be the dearest thing that
+/// a tick does.
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

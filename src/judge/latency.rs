@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::window::Cover;
+use super::window::{Cover, left_by};
 use crate::model::Moment;
 
 /// The latencies of (t − w, t].
@@ -58,8 +58,9 @@ impl Latencies {
 
     /// Drops what is no longer in (now − span, now].
     pub(super) fn evict(&mut self, now: Moment, span: Duration) {
+        let left = left_by(now, span);
         while let Some(&(at, nanos, ms)) = self.entries.front()
-            && at + span <= now
+            && Some(at) <= left
         {
             self.entries.pop_front();
             self.covered_ms -= ms.min(self.covered_ms);

@@ -173,10 +173,12 @@ impl Line {
                         cover: Cover::of(covers),
                     },
                 );
-                let twice = |s: &&Arc<Series>| to.fell.iter().any(|t| Arc::ptr_eq(s, t));
-                let fell = to.fell.iter();
-                let fell = fell.chain(of.fell.iter().filter(|s| !twice(s)));
-                self.falls.extend(fell.map(|s| (at, Arc::clone(s))));
+                if !(of.fell.is_empty() && to.fell.is_empty()) {
+                    let twice = |s: &&Arc<Series>| to.fell.iter().any(|t| Arc::ptr_eq(s, t));
+                    let fell = to.fell.iter();
+                    let fell = fell.chain(of.fell.iter().filter(|s| !twice(s)));
+                    self.falls.extend(fell.map(|s| (at, Arc::clone(s))));
+                }
             }
             (Gathered::Columns(window), Taken::Page) => {
                 let Some((since, _, buckets)) = brought(page, &self.picks) else {
@@ -339,7 +341,7 @@ impl Line {
     /// SPEC 3: scrapes cover at least 80% of the window, and no series falls in
     /// more than a quarter of them.
     fn covered(&self, cover: Cover) -> Result<(), NoReading> {
-        if cover.time().as_millis() * 10 < self.span.as_millis() * 8 {
+        if u128::from(cover.ms) * 10 < self.span.as_millis() * 8 {
             return Err(NoReading::Uncovered {
                 covered: cover.time(),
                 window: self.span,

@@ -79,7 +79,8 @@ impl<T: Summary> Window<T> {
 
     /// Drops what is no longer in (now − span, now].
     pub(super) fn evict(&mut self, now: Moment, span: Duration) {
-        while self.entries.front().is_some_and(|e| e.at + span <= now) {
+        let left = left_by(now, span);
+        while self.entries.front().is_some_and(|e| Some(e.at) <= left) {
             if self.older == 0 {
                 self.turn_over(self.entries.len());
                 self.newer = T::default();
@@ -139,6 +140,16 @@ impl<T: Summary> From<Window<T>> for Stored<T> {
             entries: window.entries.into_iter().map(|e| (e.at, e.own)).collect(),
         }
     }
+}
+
+/// The latest time that has left (now − span, now]; `None` while nothing has.
+/// Asked once for a window, and compared with each entry: times are compared
+/// faster than spans are added to them.
+#[inline]
+pub(super) fn left_by(now: Moment, span: Duration) -> Option<Moment> {
+    let span = u64::try_from(span.as_millis()).ok()?;
+    let left = now.as_millis().checked_sub(span)?;
+    Some(Moment::from_millis(left))
 }
 
 /// `a + b`, kept finite: a state that holds an infinity cannot be written.
