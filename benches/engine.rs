@@ -7,8 +7,9 @@
 //! simulated day of one host well under a tenth of a CPU second.
 //!
 //! Each iteration is the next tick of an engine whose windows and holds are
-//! full. The day is followed by a line of its own with its CPU time, which a
-//! busy machine does not make longer.
+//! full. Behind divan's table stand the goals that are ratios, and the day, in
+//! CPU time, the least of several turns and the sides of a ratio by turns: a
+//! busy machine does not change them.
 
 #![expect(clippy::disallowed_methods, reason = "a bench asks what time it is")]
 
@@ -32,6 +33,7 @@ const DAY: u32 = 17_280;
 
 fn main() {
     divan::main();
+    ratios();
     cpu_of_a_day();
 }
 
@@ -54,11 +56,24 @@ fn tick_of_healthy_signals(bencher: Bencher<'_, '_>, signals: usize) {
 /// A breach must be proven on the whole hold's counts, at each tick anew.
 #[divan::bench(args = [1, 10, 100])]
 fn tick_of_signals_in_breach(bencher: Bencher<'_, '_>, signals: usize) {
-    let guarded = Guarded {
-        failed: 20,
+    ticks(bencher, &in_breach(signals));
+}
+
+fn in_breach(signals: usize) -> Guarded {
+    Guarded {
+        failed: 20.0,
         // None fires while it is measured, and none is ever proven by being old.
         hold: "12h",
         ..Guarded::healthy(signals)
+    }
+}
+
+/// So near their limits that only the exact probability tells.
+#[divan::bench(args = [100])]
+fn tick_of_signals_hardly_in_breach(bencher: Bencher<'_, '_>, signals: usize) {
+    let guarded = Guarded {
+        failed: 5.05,
+        ..in_breach(signals)
     };
     ticks(bencher, &guarded);
 }
@@ -92,20 +107,70 @@ fn day_of_one_host() -> usize {
     day()
 }
 
-#[expect(clippy::print_stdout, reason = "a figure that divan does not take")]
-fn cpu_of_a_day() {
+/// Seconds of CPU that this takes.
+fn cpu<T>(work: impl FnOnce() -> T) -> f64 {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
     };
-    let best = (0..5)
-        .map(|_| {
-            let before = now();
-            black_box(day());
-            now() - before
-        })
-        .fold(f64::INFINITY, f64::min);
-    println!("a simulated day of one host: {best:.3} s of CPU (the least of 5)");
+    let before = now();
+    black_box(work());
+    now() - before
+}
+
+#[expect(clippy::print_stdout, reason = "a figure that divan does not take")]
+fn cpu_of_a_day() {
+    let best = (0..5).map(|_| cpu(day)).fold(f64::INFINITY, f64::min);
+    println!("a simulated day of one host: {best:.3} s of CPU (goal: well under 0.1)");
+}
+
+/// A tick of one against a tick of the other.
+#[expect(clippy::print_stdout, reason = "a figure that divan does not take")]
+fn ratio(what: &str, goal: &str, [more, less]: [&Guarded; 2]) {
+    const TURNS: usize = 7;
+    const TICKS: usize = 400;
+    let mut sides = [more, less].map(|guarded| (guarded.after(FULL), f64::INFINITY));
+    for _ in 0..TURNS {
+        for ((engine, traffic), least) in &mut sides {
+            let ticks: Vec<_> = (0..TICKS).map(|_| traffic.next()).collect();
+            let took = cpu(|| {
+                ticks
+                    .into_iter()
+                    .map(|tick| tick.step(engine))
+                    .sum::<usize>()
+            });
+            *least = least.min(took / TICKS as f64 * 1e6);
+        }
+    }
+    let [(_, more), (_, less)] = sides;
+    let ratio = more / less;
+    println!("{what}: {ratio:.2} times, {more:.2} µs and {less:.2} µs of CPU a tick ({goal})");
+}
+
+fn ratios() {
+    let window = |window| Guarded {
+        window,
+        ..Guarded::healthy(10)
+    };
+    ratio(
+        "windows of 15m and of 1m",
+        "goal: at most 1.1 times",
+        [&window("15m"), &window("1m")],
+    );
+    let triggers = |triggers| Guarded {
+        triggers,
+        ..Guarded::healthy(4)
+    };
+    ratio(
+        "40 and 4 triggers on the same signals",
+        "goal: at most 1.3 times of a whole sample, see `scrape`",
+        [&triggers(40), &triggers(4)],
+    );
+    ratio(
+        "100 signals in breach and healthy",
+        "goal: either under 100 µs",
+        [&in_breach(100), &Guarded::healthy(100)],
+    );
 }
 
 fn journal(state: &Path) -> Journal {

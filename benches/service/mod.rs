@@ -28,7 +28,7 @@ pub(crate) struct Guarded {
     /// How long a breach is held until it fires.
     pub(crate) hold: &'static str,
     /// Failed ones of a hundred requests; 5 is the lowest limit.
-    pub(crate) failed: u32,
+    pub(crate) failed: f64,
 }
 
 impl Guarded {
@@ -40,7 +40,7 @@ impl Guarded {
             triggers: routes,
             window: "1m",
             hold: "10m",
-            failed: 1,
+            failed: 1.0,
         }
     }
 
@@ -98,7 +98,7 @@ impl Guarded {
             .collect();
         Traffic {
             service: self.service.clone(),
-            failed: f64::from(self.failed),
+            failed: self.failed,
             series,
             // A moment as the agent's clock has it: Unix time when it began.
             tick: Moment::from_millis(1_790_000_000_000),
