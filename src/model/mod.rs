@@ -4,6 +4,7 @@
 mod condition;
 mod config;
 mod moment;
+mod pattern;
 mod placeholder;
 mod plan;
 mod policy;
@@ -18,6 +19,7 @@ mod verdict;
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
 pub use config::{Config, Notifier, NotifierKind, Role, Secret};
 pub use moment::Moment;
+pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in};
 pub use plan::{Action, Budget, NotCured, Plan, Risk, Step, StepAction, Verify};
 pub use policy::{

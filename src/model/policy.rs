@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Plan, Selector, Unit};
+use super::{Condition, Pattern, Plan, Selector, Unit};
 
 /// One service's policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,13 @@ pub enum SourceKind {
         /// `host:port`.
         address: String,
     },
+    /// Lines of a file, counted.
+    Log {
+        /// The file.
+        path: String,
+        /// What is counted, by the name of the counter.
+        matches: BTreeMap<String, Pattern>,
+    },
 }
 
 impl SourceKind {
@@ -103,6 +110,25 @@ impl SourceKind {
             Self::Scrape { .. } => "scrape",
             Self::Probe { .. } => "probe",
             Self::Tcp { .. } => "tcp",
+            Self::Log { .. } => "log",
+        }
+    }
+
+    /// Whether a sample of it is a page of series, rather than an answer.
+    #[must_use]
+    pub const fn has_series(&self) -> bool {
+        match self {
+            Self::Scrape { .. } | Self::Log { .. } => true,
+            Self::Probe { .. } | Self::Tcp { .. } => false,
+        }
+    }
+
+    /// Whether it can be said to be up or down: a log is no check of anything.
+    #[must_use]
+    pub const fn has_health(&self) -> bool {
+        match self {
+            Self::Scrape { .. } | Self::Probe { .. } | Self::Tcp { .. } => true,
+            Self::Log { .. } => false,
         }
     }
 }

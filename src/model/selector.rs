@@ -15,7 +15,7 @@ use super::Series;
 /// Bytes of a compiled regular expression: those that people write take some
 /// thousand, and a thousand of the largest shall neither fill the memory nor
 /// take minutes to compile.
-const LARGEST_REGEX: usize = 1 << 20;
+pub(super) const LARGEST_REGEX: usize = 1 << 20;
 
 /// A selector, checked, with its regular expressions compiled.
 #[derive(Clone, Debug)]

@@ -38,7 +38,13 @@ impl Known {
                 (name.clone(), unit)
             })
             .collect();
-        let able = sources.keys().map(|name| (name.clone(), true)).collect();
+        let able = sources
+            .iter()
+            .map(|(name, source)| {
+                let able = source.as_ref().is_none_or(|s| s.kind.has_health());
+                (name.clone(), able)
+            })
+            .collect();
         Self {
             tick,
             sources,

@@ -70,6 +70,20 @@ pub(super) fn subject(item: &Item<'_>, r: &mut Reader) {
     }
 }
 
+/// The name of a counter: it is selected like a metric, and no dash goes there.
+pub(super) fn counter(item: &Item<'_>, r: &mut Reader) {
+    if !shaped(&item.key, |c| c.is_ascii_lowercase(), "_") {
+        r.add(
+            Draft::error(
+                "name",
+                item.key_at.clone(),
+                format!("`{}` cannot be a counter's name", item.key),
+            )
+            .hint("small letters, digits and `_`, starting with a letter, at most 64"),
+        );
+    }
+}
+
 fn shaped(name: &str, first: impl Fn(char) -> bool, marks: &str) -> bool {
     name.len() <= LONGEST_NAME
         && name.starts_with(first)

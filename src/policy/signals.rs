@@ -15,7 +15,9 @@ const MOST_SIGNALS: usize = 1000;
 
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 6] = ["ratio", "rate", "increase", "quantile", "value", "age"];
+const KINDS: [&str; 7] = [
+    "ratio", "rate", "increase", "quantile", "value", "age", "count",
+];
 
 const KEYS: &[&str] = &[
     "source", "window", "by", "over", "ratio", "rate", "increase", "quantile", "value", "age",
@@ -23,12 +25,11 @@ const KEYS: &[&str] = &[
 ];
 
 /// Kinds of later versions, and the nearest thing that works.
-const LATER: [Later; 3] = [
+const LATER: [Later; 2] = [
     (
         "query",
         "derive it from the service's own metrics with `ratio`, `rate` or `quantile`",
     ),
-    ("count", "count a metric's events with `increase`"),
     ("flag", "put the flag on a metrics page and use `value`"),
 ];
 
@@ -155,26 +156,40 @@ fn read_kind(
     source_item: &Item<'_>,
     r: &mut Reader,
 ) -> Option<(SignalKind, Unit)> {
-    if kind.key == "quantile" {
-        return quantile(kind, source, source_item, r);
-    }
-    if !matches!(source.kind, SourceKind::Scrape { .. }) {
+    let key = kind.key.as_str();
+    let conflict = match &source.kind {
+        SourceKind::Scrape { .. } => (key == "count").then_some((
+            "names a counter of a log, and a scrape source has none",
+            "take the `increase` of a counter",
+        )),
+        SourceKind::Log { .. } => matches!(key, "value" | "age" | "quantile").then_some((
+            "needs more than counts, and a log source has nothing else",
+            "take the `count`, `rate` or `ratio` of what it counts",
+        )),
+        SourceKind::Probe { .. } => (key != "quantile").then_some((
+            "selects series, and a probe source has none",
+            "name a `scrape` source, or test the source itself: `… is down`",
+        )),
+        SourceKind::Tcp { .. } => (key != "quantile").then_some((
+            "selects series, and a tcp source has none",
+            "name a `scrape` source, or test the source itself: `… is down`",
+        )),
+    };
+    if let Some((why, hint)) = conflict {
         r.add(
-            Draft::error(
-                "conflict",
-                kind.key_at.clone(),
-                format!(
-                    "`{}` selects series, and a {} source has none",
-                    kind.key,
-                    source.kind.name()
-                ),
-            )
-            .also(source_item.at.clone(), "its source")
-            .hint("name a `scrape` source, or test the source itself: `… is down`"),
+            Draft::error("conflict", kind.key_at.clone(), format!("`{key}` {why}"))
+                .also(source_item.at.clone(), "its source")
+                .hint(hint),
         );
         return None;
     }
+    let selector = |item: &Item<'_>, r: &mut Reader| {
+        let selector = selector(item, r)?;
+        counted(&selector, item, source, r).then_some(selector)
+    };
     Some(match kind.key.as_str() {
+        "quantile" => return quantile(kind, source, source_item, r),
+        "count" => (SignalKind::Increase(selector(kind, r)?), Unit::Plain),
         "ratio" => {
             let parts = kind.table("`ratio`".into(), &["of", "to"], &[], r)?;
             let of = parts.need("of", "'errors_total'", r);
@@ -192,6 +207,20 @@ fn read_kind(
         }
         _ => value(keys, kind, r)?,
     })
+}
+
+/// Whether what a selector names is counted by its source, as far as that is
+/// known before the first sample: of a log it is.
+fn counted(selector: &Selector, item: &Item<'_>, source: &Source, r: &mut Reader) -> bool {
+    let SourceKind::Log { matches, .. } = &source.kind else {
+        return true;
+    };
+    let name = selector.text();
+    let known = matches.contains_key(name);
+    if !known {
+        r.add(undefined("counter", name, item, matches.keys()));
+    }
+    known
 }
 
 fn value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) -> Option<(SignalKind, Unit)> {

@@ -10,7 +10,7 @@ use super::item::Item;
 use super::keys::{Keys, LONGEST, Later, Reader};
 use super::names;
 use super::requests::{address, bytes, headers, url};
-use crate::model::{Expect, Source, SourceKind, Tls};
+use crate::model::{Expect, Pattern, Source, SourceKind, Tls};
 
 /// Sources per policy; each costs a connection per interval.
 const MOST_SOURCES: usize = 1000;
@@ -19,6 +19,9 @@ const MOST_SOURCES: usize = 1000;
 const MOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const DEFAULT_MAX_BODY: u64 = 64 << 20;
+
+/// Patterns per log; each is looked for in every line.
+const MOST_PATTERNS: usize = 100;
 
 const SCRAPE: &[&str] = &[
     "type",
@@ -56,6 +59,7 @@ const TCP: &[&str] = &[
     "fail_after",
     "pass_after",
 ];
+const LOG: &[&str] = &["type", "path", "match", "timeout", "interval"];
 /// For a source whose type is not known: no key of any type is called unknown.
 const ANY: &[&str] = &[
     "type",
@@ -80,7 +84,7 @@ const ANY: &[&str] = &[
 ];
 
 /// Types of later versions, and the nearest thing that works.
-const LATER: [Later; 5] = [
+const LATER: [Later; 4] = [
     (
         "prometheus",
         "scrape the service's own metrics page with `type = \"scrape\"`",
@@ -88,10 +92,6 @@ const LATER: [Later; 5] = [
     (
         "run",
         "serve the command's answer over HTTP and use `type = \"probe\"` or `\"scrape\"`",
-    ),
-    (
-        "log",
-        "count the lines as a metric and use `type = \"scrape\"`",
     ),
     (
         "alertmanager",
@@ -128,20 +128,27 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Some("scrape") => SCRAPE,
         Some("probe") => PROBE,
         Some("tcp") => TCP,
+        Some("log") => LOG,
         _ => ANY,
     };
     let keys = item.table(what, known, &[], r)?;
     let kind = kind_of(&keys, r);
     let interval = interval(&keys, tick, r);
     let timeout = timeout(&keys, interval, r);
-    let fail_after = keys.count("fail_after", 1..=1000, r).unwrap_or(3);
-    let pass_after = keys.count("pass_after", 1..=1000, r).unwrap_or(2);
+    let in_a_row = |key, usual, r: &mut Reader| match kind {
+        // Never up or down.
+        Some(Kind::Log) => usual,
+        _ => keys.count(key, 1..=1000, r).unwrap_or(usual),
+    };
+    let fail_after = in_a_row("fail_after", 3, r);
+    let pass_after = in_a_row("pass_after", 2, r);
     let kind = match kind? {
         Kind::Scrape => scrape(&keys, r)?,
         Kind::Probe => probe(&keys, timeout, r)?,
         Kind::Tcp => SourceKind::Tcp {
             address: address(&keys.need("address", "\"127.0.0.1:5432\"", r)?, r)?,
         },
+        Kind::Log => log(&keys, r)?,
     };
     Some(Source {
         kind,
@@ -157,6 +164,7 @@ enum Kind {
     Scrape,
     Probe,
     Tcp,
+    Log,
 }
 
 fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
@@ -165,6 +173,7 @@ fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
             ("scrape", Kind::Scrape),
             ("probe", Kind::Probe),
             ("tcp", Kind::Tcp),
+            ("log", Kind::Log),
         ],
         &LATER,
         r,
@@ -268,6 +277,52 @@ fn probe(keys: &Keys<'_>, timeout: Duration, r: &mut Reader) -> Option<SourceKin
         body,
         expect: expect?,
         tls: tls?,
+    })
+}
+
+fn log(keys: &Keys<'_>, r: &mut Reader) -> Option<SourceKind> {
+    let path = keys
+        .need("path", "\"/var/log/checkout/app.log\"", r)
+        .and_then(|item| names::path(&item, r));
+    let matches = keys.need("match", "{ errors = \"ERROR\" }", r)?;
+    if matches
+        .value
+        .as_table()
+        .is_none_or(|table| table.is_empty())
+    {
+        r.add(
+            matches
+                .fault(
+                    "type",
+                    "`match` must be a table of names and regular expressions",
+                )
+                .hint("write `match = { errors = \"ERROR\" }`"),
+        );
+        return None;
+    }
+    let mut patterns = BTreeMap::new();
+    for entry in matches.named(MOST_PATTERNS, r) {
+        names::counter(&entry, r);
+        let Some(text) = entry.string(r) else {
+            continue;
+        };
+        match Pattern::parse(text.value) {
+            Ok(pattern) => {
+                patterns.insert(entry.key.clone(), pattern);
+            }
+            Err(error) => r.add(
+                entry
+                    .fault(
+                        "pattern",
+                        format!("`{}` is no regular expression", entry.key),
+                    )
+                    .hint(error.to_string()),
+            ),
+        }
+    }
+    Some(SourceKind::Log {
+        path: path?,
+        matches: patterns,
     })
 }
 

@@ -196,7 +196,7 @@ impl Gathered {
             .map(|(at, version)| (at, Fact::Ran(version)))
             .collect();
         for ((at, source), said) in self.said {
-            let probes = !matches!(policy.sources[&source].kind, SourceKind::Scrape { .. });
+            let probes = !policy.sources[&source].kind.has_series();
             if !probes && by_up[&source] && said.up.is_none() {
                 continue;
             }
@@ -253,7 +253,10 @@ fn kind_of(policy: &Policy, series: &Series) -> Result<Kind, Fault> {
         let mut candidates = policy
             .sources
             .iter()
-            .filter(|(_, source)| matches!(source.kind, SourceKind::Scrape { .. }) != probes);
+            .filter(|(_, source)| match source.kind {
+                SourceKind::Scrape { .. } => !probes,
+                _ => probes && !source.kind.has_series(),
+            });
         match (candidates.next(), candidates.next()) {
             (Some((name, _)), None) => name.clone(),
             _ => return Err(Fault::Nobody(series.to_string())),
@@ -263,7 +266,7 @@ fn kind_of(policy: &Policy, series: &Series) -> Result<Kind, Fault> {
     } else {
         return Ok(Kind::Foreign(named.to_owned()));
     };
-    let scraped = matches!(policy.sources[&source].kind, SourceKind::Scrape { .. });
+    let scraped = policy.sources[&source].kind.has_series();
     Ok(match series.name() {
         UP if !named.is_empty() => Kind::Up(source),
         SUCCESS if !scraped => Kind::Success(source),

@@ -13,6 +13,7 @@
 mod client;
 pub mod exposition;
 mod fault;
+mod log;
 mod probe;
 mod resolve;
 mod scrape;
@@ -30,6 +31,7 @@ pub use client::Client;
 pub use selfcheck::selfcheck;
 
 use crate::model::{Gap, GapKind, Outcome, Selector, Short, Source, SourceKind};
+use log::Log;
 use probe::{Probe, Sent};
 use scrape::Scrape;
 use stopwatch::Stopwatch;
@@ -103,6 +105,7 @@ enum Kind {
     Scrape(Box<Scrape>),
     Probe(Box<Probe>),
     Tcp(Tcp),
+    Log(Log),
 }
 
 impl Sensor {
@@ -147,6 +150,7 @@ impl Sensor {
                 Kind::Probe(Box::new(Probe::new(&sent, expect, client)?))
             }
             SourceKind::Tcp { address } => Kind::Tcp(Tcp::new(address, client)?),
+            SourceKind::Log { path, matches } => Kind::Log(Log::new(path, matches.iter())),
         };
         Ok(Self {
             name: name.into(),
@@ -212,6 +216,7 @@ impl Kind {
             Self::Scrape(scrape) => scrape.sample(bytes).await.map(Outcome::Scraped),
             Self::Probe(probe) => probe.sample(bytes).await,
             Self::Tcp(tcp) => tcp.sample().await,
+            Self::Log(log) => log.sample(bytes).await.map(Outcome::Scraped),
         }
     }
 
@@ -220,6 +225,7 @@ impl Kind {
             Self::Scrape(scrape) => (&scrape.request.client, scrape.request.host()),
             Self::Probe(probe) => (&probe.request.client, probe.request.host()),
             Self::Tcp(tcp) => (&tcp.client, tcp.host.as_str()),
+            Self::Log(_) => return false,
         };
         client.resolver().is_out(host)
     }
