@@ -15,7 +15,8 @@ pub struct SourceStatus {
     pub source: String,
     /// Its type, as policies write it.
     pub kind: String,
-    /// `up`, `down`, `undecided` or `own` (the agent's side is at fault).
+    /// `up`, `down`, `undecided` or `own` (the agent's side is at fault); `read`
+    /// or `unread` where being up is no question, as of a log.
     pub state: String,
     /// Why the last sample was not good.
     pub failure: Option<String>,
@@ -43,14 +44,19 @@ pub(super) fn sources(service: &Service) -> Vec<SourceStatus> {
         .policy
         .sources
         .iter()
-        .map(|(name, source)| SourceStatus {
-            source: name.clone(),
-            kind: source.kind.name().into(),
-            state: health(service.judge.source_up(name)).into(),
-            failure: service
-                .judge
-                .last_gap(name)
-                .map(|gap| value::one_line(&gap.to_string(), TEXT)),
+        .map(|(name, source)| {
+            let gap = service.judge.last_gap(name);
+            let state = match (source.kind.has_health(), gap) {
+                (true, _) => health(service.judge.source_up(name)),
+                (false, None) => "read",
+                (false, Some(_)) => "unread",
+            };
+            SourceStatus {
+                source: name.clone(),
+                kind: source.kind.name().into(),
+                state: state.into(),
+                failure: gap.map(|gap| value::one_line(&gap.to_string(), TEXT)),
+            }
         })
         .collect()
 }

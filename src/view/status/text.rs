@@ -82,17 +82,17 @@ impl ServiceStatus {
         }
         for source in &self.sources {
             let tone = match source.state.as_str() {
-                "up" => continue,
-                "down" => Tone::Bad,
+                "up" | "read" => continue,
+                "down" | "unread" => Tone::Bad,
                 _ => Tone::Warning,
             };
-            let mut text = format!("{} ({}) is {}", source.source, source.kind, source.state);
-            if source.state == "own" {
-                text = format!(
-                    "{} ({}) cannot be judged, the agent's own side is at fault",
-                    source.source, source.kind
-                );
-            }
+            let is = match source.state.as_str() {
+                "own" => "cannot be judged, the agent's own side is at fault",
+                "unread" => "cannot be read",
+                "down" => "is down",
+                _ => "is undecided",
+            };
+            let mut text = format!("{} ({}) {is}", source.source, source.kind);
             if let Some(failure) = &source.failure {
                 let _ = write!(text, ": {failure}");
             }
