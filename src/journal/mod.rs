@@ -103,7 +103,7 @@ mod retention;
 mod samples;
 mod snapshot;
 mod state_dir;
-mod varint;
+pub(crate) mod varint;
 mod writer;
 
 #[cfg(test)]

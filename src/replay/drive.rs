@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::recording::Fact;
+use super::reel::Fact;
 use super::told::ToldEvent;
 use super::{Recording, Told, TriggerSummary};
 use crate::guard::{Command, Engine, Event, What};
@@ -38,11 +38,7 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
         events: Vec::new(),
         counterfactual: false,
     };
-    let facts = recording.facts();
-    let (first, last) = match (facts.first(), facts.last()) {
-        (Some((first, _)), Some((last, _))) => (*first, *last),
-        _ => (Moment::ZERO, Moment::ZERO),
-    };
+    let (first, last) = recording.span;
     driver.step(
         first,
         Event::Revised {
@@ -50,12 +46,12 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
             hash: "replayed".to_owned(),
         },
     );
-    let mut facts = facts.iter().peekable();
+    let mut facts = recording.facts();
     let (mut tick, mut ticks) = (first, 0);
     let mut to = first;
     while tick <= last {
-        while let Some((at, fact)) = facts.next_if(|(at, _)| *at <= tick) {
-            driver.fact(*at, fact);
+        while let Some((at, fact)) = facts.next_by(tick) {
+            driver.fact(at, fact);
         }
         driver.step(
             tick,
@@ -113,18 +109,18 @@ struct Driver {
 }
 
 impl Driver {
-    fn fact(&mut self, at: Moment, fact: &Fact) {
+    fn fact(&mut self, at: Moment, fact: Fact<'_>) {
         let service = self.service.clone();
         let event = match fact {
             Fact::Sampled(source, outcome) => Event::Sampled {
                 service,
-                source: source.clone(),
+                source: source.to_owned(),
                 tick: at,
-                outcome: outcome.clone(),
+                outcome,
             },
             Fact::Ran(version) => Event::Released {
                 service,
-                version: version.clone(),
+                version: version.to_owned(),
             },
         };
         self.step(at, event);

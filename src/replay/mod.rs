@@ -6,9 +6,14 @@
 //! tick: nothing here knows what a trigger is. SPEC 5 gives the format of a
 //! recording and of the answer.
 
+mod column;
 mod drive;
 mod recording;
+mod reel;
 mod told;
+
+#[cfg(test)]
+mod tests;
 
 pub use drive::{Replay, replay};
 pub use recording::{Fault, Recording};

@@ -7,14 +7,19 @@
 //! was scraped and with what result; without it, a source was scraped when any
 //! of its series has a sample. `backstop_release{version="…"} 1` says which
 //! release ran.
+//!
+//! It is read as a stream, by the scanner that reads pages, into a column for
+//! each series: nine bytes a sample. What a source said at a time is only put
+//! together when that time is played.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::model::{Gap, GapKind, Moment, Outcome, Policy, Sample, Series, SourceKind};
-use crate::sense::exposition::{Dialect, Exposition, Framing};
+use super::column::Column;
+use super::reel::Facts;
+use crate::model::{Gap, Moment, Policy, Series, SourceKind};
+use crate::sense::exposition::{Dialect, Exposition, Found, Framing};
 
 /// Names the source of a recorded series.
 const SOURCE: &str = "backstop_source";
@@ -28,15 +33,6 @@ const LATENCY: &str = "probe_duration_seconds";
 const RELEASE: &str = "backstop_release";
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
-
-/// What a source said at a time, or what ran.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fact {
-    /// A source was sampled.
-    Sampled(String, Outcome),
-    /// A release ran.
-    Ran(String),
-}
 
 /// Why a recording cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +56,15 @@ pub enum Fault {
     Empty,
 }
 
-/// Recorded facts in the order of their time.
+/// Recorded facts of a policy's sources.
 #[derive(Debug)]
 pub struct Recording {
-    facts: Vec<(Moment, Fact)>,
+    /// By name.
+    sources: Vec<Recorded>,
+    /// Which release ran since when, in the order of time.
+    ran: Vec<(Moment, String)>,
+    /// The times of the first and of the last fact.
+    pub(super) span: (Moment, Moment),
     /// Whether it says which release ran.
     pub names_releases: bool,
     /// Names of sources in the recording that the policy does not have, and
@@ -71,24 +72,68 @@ pub struct Recording {
     pub foreign: BTreeMap<String, u64>,
 }
 
-/// What a recorded series is.
-#[derive(Clone)]
-enum Kind {
-    Series(String, Arc<Series>),
-    Up(String),
-    Success(String),
-    Latency(String),
-    Release(String),
-    Foreign(String),
+/// What one source said.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) name: String,
+    /// It is a probe or a connection, and not a page.
+    pub(super) probes: bool,
+    /// It is a page, and no log: series that name no source may be its own.
+    scrapes: bool,
+    pub(super) up: Column,
+    /// A probe's result.
+    pub(super) success: Column,
+    /// A probe's latency in seconds.
+    pub(super) latency: Column,
+    /// A page's series in the file's order.
+    pub(super) series: Vec<(Arc<Series>, Column)>,
 }
 
-/// What one source said at one time, as far as it has been read.
-#[derive(Default)]
-struct Said {
-    samples: Vec<Sample>,
-    up: Option<bool>,
-    success: Option<bool>,
-    latency: Option<f64>,
+impl Recorded {
+    fn new(name: &str, kind: &SourceKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            probes: !kind.has_series(),
+            scrapes: matches!(kind, SourceKind::Scrape { .. }),
+            up: Column::default(),
+            success: Column::default(),
+            latency: Column::default(),
+            series: Vec::new(),
+        }
+    }
+
+    /// A page with `up` was scraped at those times only.
+    pub(super) fn by_up(&self) -> bool {
+        !self.probes && self.up.last().is_some()
+    }
+
+    fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
+        let own = [&mut self.up, &mut self.success, &mut self.latency];
+        let series = self.series.iter_mut().map(|(_, column)| column);
+        own.into_iter().chain(series)
+    }
+
+    /// When it was sampled last; `None` when it never was.
+    fn last(&self) -> Option<Moment> {
+        if self.by_up() {
+            return self.up.last();
+        }
+        let own = [&self.up, &self.success, &self.latency];
+        let series = self.series.iter().map(|(_, column)| column);
+        own.into_iter().chain(series).filter_map(Column::last).max()
+    }
+}
+
+/// What the samples of a recorded series are; sources and series by their
+/// place.
+#[derive(Clone, Debug)]
+enum Kind {
+    Series { source: usize, series: usize },
+    Up(usize),
+    Success(usize),
+    Latency(usize),
+    Release(String),
+    Foreign(String),
 }
 
 impl Recording {
@@ -100,15 +145,14 @@ impl Recording {
     pub fn read(policy: &Policy, mut from: impl Read) -> Result<Self, Fault> {
         let mut exposition = Exposition::everything();
         let mut page = exposition.page(Dialect::OpenMetrics, u64::MAX);
-        let mut kinds: Vec<Option<Kind>> = Vec::new();
-        let mut gathered = Gathered::default();
+        let mut recorder = Recorder::new(policy);
         let mut fault = None;
         let mut buffer = vec![0; CHUNK];
         loop {
             let read = from.read(&mut buffer)?;
-            let mut each = |found: crate::sense::exposition::Found<'_>| {
+            let mut each = |found: Found<'_>| {
                 if fault.is_none() {
-                    fault = gathered.take(policy, &mut kinds, &found).err();
+                    fault = recorder.take(&found).err();
                 }
                 Ok(())
             };
@@ -119,167 +163,152 @@ impl Recording {
             }
             page.feed_each(&buffer[..read], &mut each)
                 .map_err(Fault::Format)?;
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
         }
         match fault {
             Some(fault) => Err(fault),
-            None => gathered.sorted(policy),
+            None => recorder.finish(),
         }
     }
 
+    /// The times of the facts, in order. There is one at least.
+    pub fn times(&self) -> impl Iterator<Item = Moment> {
+        let mut facts = self.facts();
+        let latest = self.span.1;
+        std::iter::from_fn(move || facts.next_by(latest)).map(|(at, _)| at)
+    }
+
     /// The facts, in the order of their time.
-    #[must_use]
-    pub fn facts(&self) -> &[(Moment, Fact)] {
-        &self.facts
+    pub(super) fn facts(&self) -> Facts<'_> {
+        Facts::new(&self.sources, &self.ran)
     }
 }
 
-#[derive(Default)]
-struct Gathered {
-    said: BTreeMap<(Moment, String), Said>,
+/// Takes a recording down.
+struct Recorder {
+    sources: Vec<Recorded>,
+    /// By the scanner's number of the series.
+    kinds: Vec<Option<Kind>>,
     ran: Vec<(Moment, String)>,
     names_releases: bool,
     foreign: BTreeMap<String, u64>,
 }
 
-impl Gathered {
-    fn take(
-        &mut self,
-        policy: &Policy,
-        kinds: &mut Vec<Option<Kind>>,
-        found: &crate::sense::exposition::Found<'_>,
-    ) -> Result<(), Fault> {
-        let slot = found.slot as usize;
-        if kinds.len() <= slot {
-            kinds.resize(slot + 1, None);
+impl Recorder {
+    fn new(policy: &Policy) -> Self {
+        let sources = policy
+            .sources
+            .iter()
+            .map(|(name, source)| Recorded::new(name, &source.kind));
+        Self {
+            sources: sources.collect(),
+            kinds: Vec::new(),
+            ran: Vec::new(),
+            names_releases: false,
+            foreign: BTreeMap::new(),
         }
-        let kind = match &kinds[slot] {
-            Some(kind) => kind,
-            None => kinds[slot].insert(kind_of(policy, found.series)?),
-        };
+    }
+
+    fn take(&mut self, found: &Found<'_>) -> Result<(), Fault> {
+        let slot = found.slot as usize;
+        if self.kinds.get(slot).is_none_or(Option::is_none) {
+            let kind = self.meet(found.series)?;
+            if self.kinds.len() <= slot {
+                self.kinds.resize(slot + 1, None);
+            }
+            self.kinds[slot] = Some(kind);
+        }
         let ms = found
             .timestamp_ms
             .and_then(|ms| u64::try_from(ms).ok())
             .ok_or_else(|| Fault::Untimed(found.series.to_string()))?;
-        let at = Moment::from_millis(ms);
-        match kind {
-            Kind::Series(source, series) => self.said(at, source).samples.push(Sample {
-                series: Arc::clone(series),
-                value: found.value,
-            }),
-            Kind::Up(source) => self.said(at, source).up = Some(found.value != 0.0),
-            Kind::Success(source) => self.said(at, source).success = Some(found.value != 0.0),
-            Kind::Latency(source) => self.said(at, source).latency = Some(found.value),
-            Kind::Release(version) => {
+        let (at, value) = (Moment::from_millis(ms), found.value);
+        match &self.kinds[slot] {
+            Some(Kind::Series { source, series }) => {
+                self.sources[*source].series[*series].1.push(at, value);
+            }
+            Some(Kind::Up(source)) => self.sources[*source].up.push(at, value),
+            Some(Kind::Success(source)) => self.sources[*source].success.push(at, value),
+            Some(Kind::Latency(source)) => self.sources[*source].latency.push(at, value),
+            Some(Kind::Release(version)) => {
                 self.names_releases = true;
-                if found.value != 0.0 {
+                if value != 0.0 {
                     self.ran.push((at, version.clone()));
                 }
             }
-            Kind::Foreign(source) => *self.foreign.entry(source.clone()).or_default() += 1,
+            Some(Kind::Foreign(source)) => match self.foreign.get_mut(source) {
+                Some(samples) => *samples += 1,
+                None => drop(self.foreign.insert(source.clone(), 1)),
+            },
+            None => {}
         }
         Ok(())
     }
 
-    fn said(&mut self, at: Moment, source: &str) -> &mut Said {
-        self.said.entry((at, source.to_owned())).or_default()
+    /// What a series stands for, decided once.
+    fn meet(&mut self, series: &Series) -> Result<Kind, Fault> {
+        if series.name() == RELEASE {
+            return Ok(Kind::Release(series.label("version").to_owned()));
+        }
+        let named = series.label(SOURCE);
+        let source = if named.is_empty() {
+            let probes = matches!(series.name(), SUCCESS | LATENCY);
+            let mut candidates = (0..self.sources.len()).filter(|i| {
+                let source = &self.sources[*i];
+                if probes {
+                    source.probes
+                } else {
+                    source.scrapes
+                }
+            });
+            match (candidates.next(), candidates.next()) {
+                (Some(source), None) => source,
+                _ => return Err(Fault::Nobody(series.to_string())),
+            }
+        } else {
+            match self.sources.iter().position(|s| s.name == named) {
+                Some(source) => source,
+                None => return Ok(Kind::Foreign(named.to_owned())),
+            }
+        };
+        let recorded = &mut self.sources[source];
+        Ok(match series.name() {
+            UP if !named.is_empty() => Kind::Up(source),
+            SUCCESS if recorded.probes => Kind::Success(source),
+            LATENCY if recorded.probes => Kind::Latency(source),
+            _ if recorded.probes => Kind::Foreign(recorded.name.clone()),
+            _ => {
+                let labels = series.labels().iter();
+                let labels = labels.filter(|(name, _)| name != SOURCE).cloned().collect();
+                let series = Arc::new(Series::new(series.name(), labels));
+                recorded.series.push((series, Column::default()));
+                Kind::Series {
+                    source,
+                    series: recorded.series.len() - 1,
+                }
+            }
+        })
     }
 
-    fn sorted(self, policy: &Policy) -> Result<Recording, Fault> {
-        // A source with `up` was scraped at those times only.
-        let mut by_up: BTreeMap<String, bool> = BTreeMap::new();
-        for ((_, source), said) in &self.said {
-            *by_up.entry(source.clone()).or_default() |= said.up.is_some();
+    fn finish(mut self) -> Result<Recording, Fault> {
+        for column in self.sources.iter_mut().flat_map(Recorded::columns) {
+            column.sort();
         }
-        let mut facts: Vec<(Moment, Fact)> = self
-            .ran
-            .into_iter()
-            .map(|(at, version)| (at, Fact::Ran(version)))
-            .collect();
-        for ((at, source), said) in self.said {
-            let probes = !policy.sources[&source].kind.has_series();
-            if !probes && by_up[&source] && said.up.is_none() {
-                continue;
-            }
-            facts.push((at, Fact::Sampled(source, said.outcome(probes))));
-        }
-        if facts.is_empty() {
+        self.ran.sort_by_key(|(at, _)| *at);
+        let last = self.sources.iter().filter_map(Recorded::last);
+        let last = last.chain(self.ran.last().map(|(at, _)| *at)).max();
+        let first = Facts::new(&self.sources, &self.ran).at();
+        let (Some(first), Some(last)) = (first, last) else {
             return Err(Fault::Empty);
-        }
-        // Stable: at one time releases come first, then sources by name.
-        facts.sort_by_key(|(at, _)| *at);
+        };
         Ok(Recording {
-            facts,
+            sources: self.sources,
+            ran: self.ran,
+            span: (first, last),
             names_releases: self.names_releases,
             foreign: self.foreign,
         })
     }
-}
-
-impl Said {
-    fn outcome(self, probes: bool) -> Outcome {
-        let failed = || Gap::new(GapKind::Other, "recorded as failed");
-        if !probes {
-            return match self.up {
-                Some(false) => Outcome::Failed(failed()),
-                Some(true) | None => Outcome::Scraped(self.samples),
-            };
-        }
-        let success = self.success.or(self.up).unwrap_or(true);
-        let latency = self
-            .latency
-            .and_then(|s| Duration::try_from_secs_f64(s).ok());
-        match latency {
-            Some(latency) => Outcome::Probed {
-                latency,
-                fault: (!success).then(failed),
-            },
-            None if success => Outcome::Probed {
-                latency: Duration::ZERO,
-                fault: None,
-            },
-            None => Outcome::Failed(failed()),
-        }
-    }
-}
-
-/// What a series stands for, decided once.
-fn kind_of(policy: &Policy, series: &Series) -> Result<Kind, Fault> {
-    if series.name() == RELEASE {
-        return Ok(Kind::Release(series.label("version").to_owned()));
-    }
-    let probes = matches!(series.name(), SUCCESS | LATENCY);
-    let named = series.label(SOURCE);
-    let source = if named.is_empty() {
-        let mut candidates = policy
-            .sources
-            .iter()
-            .filter(|(_, source)| match source.kind {
-                SourceKind::Scrape { .. } => !probes,
-                _ => probes && !source.kind.has_series(),
-            });
-        match (candidates.next(), candidates.next()) {
-            (Some((name, _)), None) => name.clone(),
-            _ => return Err(Fault::Nobody(series.to_string())),
-        }
-    } else if policy.sources.contains_key(named) {
-        named.to_owned()
-    } else {
-        return Ok(Kind::Foreign(named.to_owned()));
-    };
-    let scraped = policy.sources[&source].kind.has_series();
-    Ok(match series.name() {
-        UP if !named.is_empty() => Kind::Up(source),
-        SUCCESS if !scraped => Kind::Success(source),
-        LATENCY if !scraped => Kind::Latency(source),
-        _ if !scraped => Kind::Foreign(source),
-        _ => {
-            let labels = series
-                .labels()
-                .iter()
-                .filter(|(name, _)| name != SOURCE)
-                .cloned()
-                .collect();
-            Kind::Series(source, Arc::new(Series::new(series.name(), labels)))
-        }
-    })
 }

@@ -1,0 +1,187 @@
+//! A recording as it is played: what each source said, in the order of time.
+//!
+//! A database exports one series after the other, the engine wants one scrape
+//! after the other. Each series stays a column of its own, and a scrape is put
+//! together only when its time has come: nothing of a recording is in memory
+//! twice, and no order of the file's lines is better than another.
+
+use std::iter::Peekable;
+use std::slice::Iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::column::Play;
+use super::recording::Recorded;
+use crate::model::{Gap, GapKind, Moment, Outcome, Sample, Series};
+
+/// What a source said at a time, or what ran.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fact<'a> {
+    /// A source was sampled.
+    Sampled(&'a str, Outcome),
+    /// A release ran.
+    Ran(&'a str),
+}
+
+/// The facts of a recording in the order of their time; at one time releases
+/// come first, then sources by name.
+pub(super) struct Facts<'a> {
+    ran: Peekable<Iter<'a, (Moment, String)>>,
+    reels: Vec<Reel<'a>>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(sources: &'a [Recorded], ran: &'a [(Moment, String)]) -> Self {
+        Self {
+            ran: ran.iter().peekable(),
+            reels: sources.iter().map(Reel::new).collect(),
+        }
+    }
+
+    /// When the next fact is; `None` after the last.
+    pub(super) fn at(&mut self) -> Option<Moment> {
+        let ran = self.ran.peek().map(|(at, _)| *at);
+        let said = self.reels.iter().filter_map(|reel| reel.next);
+        said.chain(ran).min()
+    }
+
+    /// The next fact, if it is not later than this.
+    pub(super) fn next_by(&mut self, latest: Moment) -> Option<(Moment, Fact<'a>)> {
+        let at = self.at().filter(|at| *at <= latest)?;
+        if let Some((at, version)) = self.ran.next_if(|(ran, _)| *ran == at) {
+            return Some((*at, Fact::Ran(version)));
+        }
+        let reel = self.reels.iter_mut().find(|reel| reel.next == Some(at))?;
+        let said = reel.scrape(at);
+        Some((at, Fact::Sampled(reel.name, said)))
+    }
+}
+
+/// What one source said, as it is played.
+struct Reel<'a> {
+    name: &'a str,
+    probes: bool,
+    /// It was scraped when `up` says so, and only then.
+    by_up: bool,
+    up: Play<'a>,
+    success: Play<'a>,
+    latency: Play<'a>,
+    /// Series whose first sample is still to come, the next one last.
+    waiting: Vec<(Moment, Strip<'a>)>,
+    /// Series of now, in the file's order.
+    playing: Vec<Strip<'a>>,
+    /// When it was sampled next; `None` after the last time.
+    next: Option<Moment>,
+}
+
+/// One series of a reel.
+struct Strip<'a> {
+    /// Its place in the file.
+    place: usize,
+    series: &'a Arc<Series>,
+    play: Play<'a>,
+}
+
+impl<'a> Reel<'a> {
+    fn new(recorded: &'a Recorded) -> Self {
+        let mut waiting: Vec<_> = recorded
+            .series
+            .iter()
+            .enumerate()
+            .filter_map(|(place, (series, column))| {
+                let play = column.play();
+                let strip = Strip {
+                    place,
+                    series,
+                    play,
+                };
+                Some((strip.play.at()?, strip))
+            })
+            .collect();
+        waiting.sort_by_key(|(first, _)| std::cmp::Reverse(*first));
+        let mut reel = Self {
+            name: &recorded.name,
+            probes: recorded.probes,
+            by_up: recorded.by_up(),
+            up: recorded.up.play(),
+            success: recorded.success.play(),
+            latency: recorded.latency.play(),
+            waiting,
+            playing: Vec::new(),
+            next: None,
+        };
+        reel.next = reel.upcoming();
+        reel
+    }
+
+    /// When it was sampled next.
+    fn upcoming(&self) -> Option<Moment> {
+        if self.by_up {
+            return self.up.at();
+        }
+        let probed = [&self.up, &self.success, &self.latency];
+        let probed = probed.into_iter().filter_map(Play::at);
+        let playing = self.playing.iter().filter_map(|strip| strip.play.at());
+        let waiting = self.waiting.last().map(|(first, _)| *first);
+        probed.chain(playing).chain(waiting).min()
+    }
+
+    /// What it said at this time, which is its next.
+    fn scrape(&mut self, at: Moment) -> Outcome {
+        let up = self.up.last_at(at).map(|up| up != 0.0);
+        let said = if self.probes {
+            self.probed(at, up)
+        } else {
+            let samples = self.samples(at);
+            match up {
+                Some(false) => Outcome::Failed(failed()),
+                Some(true) | None => Outcome::Scraped(samples),
+            }
+        };
+        self.next = self.upcoming();
+        said
+    }
+
+    fn samples(&mut self, at: Moment) -> Vec<Sample> {
+        while let Some((_, strip)) = self.waiting.pop_if(|(first, _)| *first <= at) {
+            let place = self.playing.partition_point(|s| s.place < strip.place);
+            self.playing.insert(place, strip);
+        }
+        let mut samples = Vec::with_capacity(self.playing.len());
+        let mut over = false;
+        for strip in &mut self.playing {
+            while let Some(value) = strip.play.next_at(at) {
+                samples.push(Sample {
+                    series: Arc::clone(strip.series),
+                    value,
+                });
+            }
+            over |= strip.play.at().is_none();
+        }
+        if over {
+            self.playing.retain(|strip| strip.play.at().is_some());
+        }
+        samples
+    }
+
+    fn probed(&mut self, at: Moment, up: Option<bool>) -> Outcome {
+        let success = self.success.last_at(at).map(|success| success != 0.0);
+        let success = success.or(up).unwrap_or(true);
+        let latency = self.latency.last_at(at);
+        match latency.and_then(|s| Duration::try_from_secs_f64(s).ok()) {
+            Some(latency) => Outcome::Probed {
+                latency,
+                fault: (!success).then(failed),
+            },
+            None if success => Outcome::Probed {
+                latency: Duration::ZERO,
+                fault: None,
+            },
+            None => Outcome::Failed(failed()),
+        }
+    }
+}
+
+fn failed() -> Gap {
+    Gap::new(GapKind::Other, "recorded as failed")
+}

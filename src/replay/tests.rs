@@ -1,0 +1,198 @@
+//! What a recording says, and what is refused, on small files.
+
+use super::reel::Fact;
+use super::*;
+use crate::model::{Moment, Outcome, Policy};
+
+fn policy() -> Policy {
+    let text = r#"
+service = "shop"
+[sources.app]
+type = "scrape"
+url = "http://127.0.0.1:9/metrics"
+[sources.web]
+type = "probe"
+url = "http://127.0.0.1:9/health"
+[signals.errors]
+source = "app"
+ratio = { of = 'req{code="500"}', to = "req" }
+[triggers.failing]
+when = "errors > 10% for 1m"
+severity = "critical"
+"#;
+    let loaded = crate::policy::load("shop.toml", text);
+    loaded.policy.expect("a policy")
+}
+
+fn read(lines: &[&str]) -> Result<Recording, Fault> {
+    let text = format!("{}\n# EOF\n", lines.join("\n"));
+    Recording::read(&policy(), text.as_bytes())
+}
+
+fn facts(recording: &Recording) -> Vec<(Moment, Fact<'_>)> {
+    let mut facts = recording.facts();
+    std::iter::from_fn(|| facts.next_by(Moment::from_millis(u64::MAX))).collect()
+}
+
+/// The facts, each in a line.
+fn told(lines: &[&str]) -> Vec<String> {
+    let recording = read(lines).expect("a recording");
+    let facts = facts(&recording);
+    let times = |at: Option<&(Moment, _)>| at.map(|(at, _)| *at);
+    assert_eq!(times(facts.first()), Some(recording.span.0));
+    assert_eq!(times(facts.last()), Some(recording.span.1));
+    let facts = facts.into_iter().map(|(at, fact)| match fact {
+        Fact::Ran(version) => format!("{at} ran {version}"),
+        Fact::Sampled(source, Outcome::Scraped(samples)) => {
+            let samples: Vec<_> = samples
+                .iter()
+                .map(|sample| format!("{}={}", sample.series, sample.value))
+                .collect();
+            format!("{at} {source} {}", samples.join(" "))
+        }
+        Fact::Sampled(source, Outcome::Probed { latency, fault }) => {
+            let result = if fault.is_none() { "well" } else { "ill" };
+            format!("{at} {source} {result} {latency:?}")
+        }
+        Fact::Sampled(source, Outcome::Failed(gap)) => format!("{at} {source} {gap}"),
+    });
+    facts.collect()
+}
+
+#[test]
+fn no_order_of_the_lines_matters_but_among_those_of_one_scrape() {
+    let by_series = [
+        r#"req{code="200"} 1 100"#,
+        r#"req{code="200"} 2 105.5"#,
+        r#"req{code="200"} 3 110"#,
+        r#"req{code="500"} 7 105.5"#,
+        r#"req{code="500"} 8 110"#,
+        r#"probe_duration_seconds 0.25 105.5"#,
+        r#"backstop_release{version="v1"} 1 100"#,
+    ];
+    let expected = [
+        "100.000s ran v1",
+        r#"100.000s app req{code="200"}=1"#,
+        r#"105.500s app req{code="200"}=2 req{code="500"}=7"#,
+        "105.500s web well 250ms",
+        r#"110.000s app req{code="200"}=3 req{code="500"}=8"#,
+    ];
+    assert_eq!(told(&by_series), expected);
+    let mut by_time = by_series;
+    by_time.sort_by_key(|line| line.rsplit(' ').next().map(str::to_owned));
+    assert_eq!(told(&by_time), expected);
+    // Backwards, the second series comes first on each page.
+    let mut backwards = by_series;
+    backwards.reverse();
+    let told = told(&backwards);
+    assert_eq!(told.len(), expected.len());
+    assert_eq!(
+        told[2],
+        r#"105.500s app req{code="500"}=7 req{code="200"}=2"#
+    );
+    assert_eq!((&*told[0], &*told[1]), (expected[0], expected[1]));
+}
+
+#[test]
+fn up_says_when_a_page_was_scraped_and_with_what_result() {
+    let lines = [
+        r#"up{backstop_source="app"} 1 100"#,
+        r#"up{backstop_source="app"} 0 105"#,
+        r#"up{backstop_source="app"} 1 110"#,
+        "req 1 100",
+        "req 2 105",
+        // Nobody scraped then.
+        "req 3 107",
+    ];
+    assert_eq!(
+        told(&lines),
+        [
+            "100.000s app req=1",
+            "105.000s app recorded as failed",
+            "110.000s app "
+        ]
+    );
+}
+
+#[test]
+fn of_a_probe_the_result_and_the_latency_make_the_answer() {
+    let lines = [
+        "probe_success 1 100",
+        "probe_success 0 105",
+        "probe_success 0 110",
+        "probe_duration_seconds 0.1 100",
+        "probe_duration_seconds 0.2 105",
+    ];
+    assert_eq!(
+        told(&lines),
+        [
+            "100.000s web well 100ms",
+            "105.000s web ill 200ms",
+            "110.000s web recorded as failed"
+        ]
+    );
+}
+
+#[test]
+fn a_series_that_comes_late_or_ends_early_is_on_its_own_pages_only() {
+    let lines = [
+        r#"req{pod="a"} 1 100"#,
+        r#"req{pod="a"} 2 105"#,
+        r#"req{pod="b"} 1 105"#,
+        r#"req{pod="b"} 2 110"#,
+    ];
+    assert_eq!(
+        told(&lines),
+        [
+            r#"100.000s app req{pod="a"}=1"#,
+            r#"105.000s app req{pod="a"}=2 req{pod="b"}=1"#,
+            r#"110.000s app req{pod="b"}=2"#,
+        ]
+    );
+}
+
+#[test]
+fn samples_of_others_are_counted_and_passed_over() {
+    let recording = read(&["req 1 100", r#"req{backstop_source="db"} 1 100"#]).expect("read");
+    assert_eq!(recording.foreign["db"], 1);
+    assert_eq!(facts(&recording).len(), 1);
+}
+
+#[test]
+fn a_recording_that_cannot_be_used_says_why() {
+    for (lines, why) in [
+        (
+            &["req 1"][..],
+            "`req` has no timestamp: a recording needs one on every sample",
+        ),
+        (
+            &["req 1 -5"],
+            "`req` has no timestamp: a recording needs one on every sample",
+        ),
+        (
+            &[r#"req{backstop_source="db"} 1 5"#],
+            "the recording has no samples of this policy's sources",
+        ),
+        (
+            &["req 1 5", "what?"],
+            "the recording is not OpenMetrics text: not an exposition at line 2",
+        ),
+    ] {
+        let fault = read(lines).expect_err("a fault").to_string();
+        assert!(fault.starts_with(why), "{fault}");
+    }
+    let cut = Recording::read(&policy(), "req 1 5\n".as_bytes()).expect_err("a fault");
+    assert_eq!(
+        cut.to_string(),
+        "the recording is not OpenMetrics text: the page has no `# EOF` at its end"
+    );
+    let mut two = policy();
+    let app = two.sources["app"].clone();
+    two.sources.insert("second".to_owned(), app);
+    let nobody = Recording::read(&two, "req 1 5\n# EOF\n".as_bytes()).expect_err("a fault");
+    assert!(
+        nobody
+            .to_string()
+            .starts_with("`req` does not say whose it is")
+    );
+}
