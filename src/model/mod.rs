@@ -1,6 +1,7 @@
 //! The words everyone shares. No behaviour beyond construction, no clock, no
 //! I/O, no randomness.
 
+mod anchored;
 mod condition;
 mod config;
 mod moment;

@@ -7,17 +7,17 @@
 
 use std::fmt;
 
-use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Series;
+use super::anchored::Anchored;
 
 /// Bytes of a compiled regular expression: those that people write take some
 /// thousand, and a thousand of the largest shall neither fill the memory nor
 /// take minutes to compile.
 pub(super) const LARGEST_REGEX: usize = 1 << 20;
 
-/// A selector, checked, with its regular expressions compiled.
+/// A selector, checked, and ready to match.
 #[derive(Clone, Debug)]
 pub struct Selector {
     name: Option<String>,
@@ -36,8 +36,8 @@ struct Matcher {
 enum Test {
     Equal(String),
     NotEqual(String),
-    Match(Regex),
-    NoMatch(Regex),
+    Match(Anchored),
+    NoMatch(Anchored),
 }
 
 /// Where a selector's text is wrong, and how.
@@ -250,12 +250,8 @@ impl<'a> Parser<'a> {
         }
         let value = self.quoted()?;
         let len = self.at - start;
-        let regex = |value: &str| {
-            let anchored = format!("^(?s:{value})$");
-            let built = RegexBuilder::new(&anchored)
-                .size_limit(LARGEST_REGEX)
-                .build();
-            built.map_err(|e| SelectorError {
+        let pattern = |value| {
+            Anchored::new(value).map_err(|e| SelectorError {
                 offset: start,
                 len,
                 message: match e {
@@ -270,8 +266,8 @@ impl<'a> Parser<'a> {
         let test = match op {
             "=" => Test::Equal(value),
             "!=" => Test::NotEqual(value),
-            "=~" => Test::Match(regex(&value)?),
-            _ => Test::NoMatch(regex(&value)?),
+            "=~" => Test::Match(pattern(value)?),
+            _ => Test::NoMatch(pattern(value)?),
         };
         Ok(Matcher { label, test })
     }
