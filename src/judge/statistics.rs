@@ -13,10 +13,18 @@
 //! there ends at or below the bound, and a handful of them reach it from
 //! Wilson's. Where one leaves what is known to enclose the bound, that
 //! is halved instead; after [`STEPS`] of either kind it is over.
+//!
+//! A tick only asks whether the bound is above a limit, which takes one value
+//! of that function: the probability of so many hits, were the limit the true
+//! share. Two bounds of it, of a logarithm or two, decide nearly always:
+//! Chernoff's (1952) from above, that a share so far from its limit is proven
+//! whatever the rest of the digits; Slud's (1977, theorem 2.1) from below, that
+//! one so near is not. What lies between is computed.
 
-use crate::model::Proof;
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::beta::{checked_beta_reg, checked_ln_beta};
+
+use crate::model::Proof;
 
 /// Most events for which the bound is exact.
 pub(super) const EXACT: f64 = 100_000.0;
@@ -75,6 +83,9 @@ pub(super) fn is_above(hits: f64, events: f64, confidence: f64, share: f64) -> b
     if chernoff(k, n, share) < alpha.ln() {
         return true;
     }
+    if slud(k, n, share).is_some_and(|least| least > alpha) {
+        return false;
+    }
     match checked_beta_reg(k, n - k + 1.0, share) {
         Ok(tail) => tail < alpha,
         Err(_) => wilson(k, n, confidence) > share,
@@ -91,6 +102,15 @@ fn chernoff(k: f64, n: f64, p: f64) -> f64 {
     } else {
         hits
     }
+}
+
+/// At most the probability of k or more of n events, each with the probability
+/// p, below k/n: that of the normal distribution. `None` where Slud's theorem
+/// does not say so.
+fn slud(k: f64, n: f64, p: f64) -> Option<f64> {
+    let holds = p <= 0.25 || k <= n * (1.0 - p);
+    let z = (k - n * p) / (n * p * (1.0 - p)).sqrt();
+    holds.then(|| Normal::standard().sf(z))
 }
 
 /// The lower bound of the share that `hits` of `events` speak for: with this
