@@ -22,7 +22,11 @@ const SUFFIX: usize = HASH_KEY.len() + ROOT.len() + 2;
 
 /// The first 16 bytes of the SHA-256, as hex: chance never hits twice.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    shortened(&ring::digest::digest(&ring::digest::SHA256, bytes))
+}
+
+/// The first 16 bytes of a digest, as hex.
+pub(crate) fn shortened(digest: &ring::digest::Digest) -> String {
     digest.as_ref()[..16]
         .iter()
         .fold(String::with_capacity(32), |mut hex, byte| {

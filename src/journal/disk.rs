@@ -5,7 +5,7 @@
 //! needs: names in one directory, writes at an offset, two kinds of sync.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -74,19 +74,50 @@ pub(crate) fn write_named(
     name: &str,
     bytes: &[u8],
 ) -> io::Result<Box<dyn DiskFile>> {
+    let (file, ()) = fill_named(disk, name, |out| out.write_all(bytes))?;
+    Ok(file)
+}
+
+/// The same, with what is written from the file's beginning on.
+pub(crate) fn fill_named<T>(
+    disk: &dyn Disk,
+    name: &str,
+    fill: impl FnOnce(&mut Growing<'_>) -> io::Result<T>,
+) -> io::Result<(Box<dyn DiskFile>, T)> {
     let tmp = format!("{name}.tmp");
     let written = (|| {
         let mut file = uninterrupted(|| disk.create(&tmp))?;
-        write_all(&mut *file, 0, bytes)?;
+        let filled = fill(&mut Growing {
+            file: &mut *file,
+            at: 0,
+        })?;
         uninterrupted(|| file.sync())?;
         uninterrupted(|| disk.rename(&tmp, name))?;
-        Ok(file)
+        Ok((file, filled))
     })();
     if written.is_err() {
         // What failed is told; the leftover is swept at the next start.
         let _ = disk.remove(&tmp);
     }
     written
+}
+
+/// A new file as a writer. Without a buffer of its own.
+pub(crate) struct Growing<'f> {
+    file: &'f mut dyn DiskFile,
+    at: u64,
+}
+
+impl Write for Growing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write_all(self.file, self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The same, with its name durable.

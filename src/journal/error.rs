@@ -47,9 +47,6 @@ pub enum JournalError {
         /// Records that are not kept.
         lost: u64,
     },
-    /// The snapshot could not be put into JSON.
-    #[error("cannot put the snapshot into JSON: {0}")]
-    Snapshot(#[source] serde_json::Error),
 }
 
 impl JournalError {

@@ -1,10 +1,13 @@
 //! Snapshot files: the engine's state, and the places in both logs from which
 //! to go on.
 
+use std::io::{self, BufWriter, IntoInnerError, Write};
+
+use ring::digest::{Context, SHA256};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::decisions::digest;
+use super::decisions::{digest, shortened};
 use super::log::Place;
 use super::record::Anchor;
 use crate::model::Moment;
@@ -51,15 +54,51 @@ impl Head {
     }
 }
 
-/// A whole snapshot file.
-pub(crate) fn write<S: Serialize>(head: &Head, state: &S) -> Result<Vec<u8>, serde_json::Error> {
-    let mut out = serde_json::to_vec(head)?;
-    out.push(b'\n');
-    serde_json::to_writer(&mut out, state)?;
-    out.push(b'\n');
-    let hash = digest(&out);
-    out.extend_from_slice(format!("{{\"hash\":\"{hash}\"}}\n").as_bytes());
-    Ok(out)
+/// Bytes that are put together before they are hashed and written.
+const PIECE: usize = 64 << 10;
+
+/// Writes a whole snapshot file, piece by piece: a state that is megabytes long
+/// is never there as text. Returns its length.
+///
+/// # Errors
+///
+/// Those of `out`, and of a state that cannot be put into JSON.
+pub(crate) fn write<S: Serialize>(head: &Head, state: &S, out: &mut impl Write) -> io::Result<u64> {
+    let hashed = Hashed {
+        out,
+        context: Context::new(&SHA256),
+        len: 0,
+    };
+    let mut pieces = BufWriter::with_capacity(PIECE, hashed);
+    serde_json::to_writer(&mut pieces, head)?;
+    pieces.write_all(b"\n")?;
+    serde_json::to_writer(&mut pieces, state)?;
+    pieces.write_all(b"\n")?;
+    let Hashed { out, context, len } = pieces.into_inner().map_err(IntoInnerError::into_error)?;
+    let hash = shortened(&context.finish());
+    let seal = format!("{{\"hash\":\"{hash}\"}}\n");
+    out.write_all(seal.as_bytes())?;
+    Ok(len + seal.len() as u64)
+}
+
+/// Hashes what goes through it.
+struct Hashed<'o, W> {
+    out: &'o mut W,
+    context: Context,
+    len: u64,
+}
+
+impl<W: Write> Write for Hashed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.context.update(&bytes[..n]);
+        self.len += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Reads a snapshot file.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::codec::is_sample;
 use super::decisions::{self, DecisionWriter, ROOT};
-use super::disk::{Disk, uninterrupted, write_named, write_whole};
+use super::disk::{Disk, fill_named, uninterrupted, write_named, write_whole};
 use super::error::JournalError;
 use super::log::Place;
 use super::options::Options;
@@ -418,11 +418,12 @@ impl Journal {
                 chain: Some(decisions.hash.clone()),
             },
         );
-        let bytes = snapshot::write(&head, state).map_err(JournalError::Snapshot)?;
         let name = layout::snapshot_name(self.next);
-        write_whole(&*self.disk, &name, &bytes)
+        let filled = fill_named(&*self.disk, &name, |out| snapshot::write(&head, state, out));
+        let (_, len) = filled
+            .and_then(|filled| uninterrupted(|| self.disk.sync_dir()).map(|()| filled))
             .map_err(|e| JournalError::file("write", &name, e))?;
-        self.written += bytes.len() as u64;
+        self.written += len;
         if let Some(before) = self.snapshot.replace(head)
             && self
                 .snapshot
