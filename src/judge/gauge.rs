@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::packed::{Pack, Packed, Unpacking};
 use super::window::{Summary, plus};
 use crate::model::{By, Over};
 
@@ -51,6 +52,34 @@ impl Numbers {
             Over::Avg => self.by(By::Avg),
             Over::Max => self.by(By::Max),
             Over::Min => self.by(By::Min),
+        }
+    }
+}
+
+impl Pack for Numbers {
+    fn pack(&self, into: &mut Packed) {
+        into.whole(self.count.into());
+        into.float(self.sum);
+        // In a window there is one number a scrape.
+        if self.count > 1 {
+            into.float(self.max);
+            into.float(self.min);
+        }
+    }
+
+    fn unpack(from: &mut Unpacking<'_>) -> Self {
+        let count = u32::try_from(from.whole()).unwrap_or(u32::MAX);
+        let sum = from.float();
+        let (max, min) = if count > 1 {
+            (from.float(), from.float())
+        } else {
+            (sum, sum)
+        };
+        Self {
+            count,
+            sum,
+            max,
+            min,
         }
     }
 }

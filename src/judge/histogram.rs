@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::packed::{Pack, Packed, Unpacking};
 use super::window::{Cover, Summary, plus};
 use crate::model::Value;
 
@@ -20,6 +21,23 @@ use crate::model::Value;
 pub(super) struct Columns {
     pub(super) counts: Vec<f64>,
     pub(super) cover: Cover,
+}
+
+impl Pack for Columns {
+    fn pack(&self, into: &mut Packed) {
+        self.cover.pack(into);
+        into.whole(self.counts.len() as u64);
+        self.counts.iter().for_each(|&count| into.float(count));
+    }
+
+    fn unpack(from: &mut Unpacking<'_>) -> Self {
+        let cover = Cover::unpack(from);
+        let columns = from.whole();
+        Self {
+            counts: (0..columns).map(|_| from.float()).collect(),
+            cover,
+        }
+    }
 }
 
 impl Summary for Columns {

@@ -26,6 +26,7 @@ mod histogram;
 mod hold;
 mod latency;
 mod ledger;
+mod packed;
 mod signal;
 mod source;
 mod statistics;

@@ -11,41 +11,63 @@
 //! Whole counts below 2^53 are exact. The split is part of the written state,
 //! so that after a restore the sums are made in the same order and agree to the
 //! last bit.
+//!
+//! The entries themselves are kept in bytes (see `packed`). Only the oldest few
+//! are there with their sums; of the rest of the older part there is one sum
+//! for each [`BLOCK`], from which those of the next few are made when it is
+//! their turn.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::packed::{Pack, Packed, Unpacking};
 use crate::model::Moment;
+
+/// Entries whose sums are made together.
+const BLOCK: usize = 16;
 
 /// Something that can be summed up: associative, with a default that changes
 /// nothing.
-pub(super) trait Summary: Clone + Default {
+pub(super) trait Summary: Clone + Default + Pack {
     /// Adds `other` to this.
     fn add(&mut self, other: &Self);
 }
 
 /// Entries in the order of time, with their sum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Stored<T>", into = "Stored<T>")]
 #[serde(bound(
     serialize = "T: Summary + Serialize",
     deserialize = "T: Summary + Deserialize<'de>"
 ))]
 pub(super) struct Window<T: Summary> {
-    entries: VecDeque<Entry<T>>,
+    /// All entries: the time since the one before, and what it adds.
+    packed: Packed,
+    entries: usize,
     /// How many entries, from the front, are the older part.
     older: usize,
+    /// The time of the entry before the first, and of the last.
+    before: Moment,
+    last: Moment,
+    /// The oldest entries, the very oldest last. Empty if there is no older
+    /// part.
+    front: Vec<Front<T>>,
+    /// The sums from the end of each block to the end of the older part, but
+    /// where that is nothing; the block that comes next last. Blocks end where
+    /// the older part does.
+    beyond: Vec<T>,
     /// The sum of the newer part.
     newer: T,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Entry<T> {
+/// One of the oldest entries.
+#[derive(Clone, Debug)]
+struct Front<T> {
     at: Moment,
-    own: T,
-    /// In the older part: the sum from here to its end.
+    /// Its bytes.
+    len: usize,
+    /// The sum from here to the end of the older part.
     onward: T,
 }
 
@@ -59,57 +81,130 @@ struct Stored<T> {
 impl<T: Summary> Default for Window<T> {
     fn default() -> Self {
         Self {
-            entries: VecDeque::new(),
+            packed: Packed::default(),
+            entries: 0,
             older: 0,
+            before: Moment::ZERO,
+            last: Moment::ZERO,
+            front: Vec::new(),
+            beyond: Vec::new(),
             newer: T::default(),
         }
     }
 }
 
+/// The same entries, split at the same place.
+impl<T: Summary + PartialEq> PartialEq for Window<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries && self.older == other.older && self.iter().eq(other.iter())
+    }
+}
+
 impl<T: Summary> Window<T> {
     /// Adds an entry, later than all before.
+    #[expect(clippy::needless_pass_by_value, reason = "it moves into the window")]
     pub(super) fn push(&mut self, at: Moment, own: T) {
         self.newer.add(&own);
-        self.entries.push_back(Entry {
-            at,
-            own,
-            onward: T::default(),
-        });
+        self.append(at, &own);
     }
 
     /// Drops what is no longer in (now − span, now].
     pub(super) fn evict(&mut self, now: Moment, span: Duration) {
         let left = left_by(now, span);
-        while self.entries.front().is_some_and(|e| Some(e.at) <= left) {
+        while self.first().is_some_and(|at| Some(at) <= left) {
             if self.older == 0 {
-                self.turn_over(self.entries.len());
+                self.turn_over(self.entries);
                 self.newer = T::default();
             }
-            self.entries.pop_front();
-            self.older -= 1;
+            self.pop();
         }
     }
 
     /// The sum of all entries.
     pub(super) fn sum(&self) -> T {
-        if self.older == 0 {
+        let Some(oldest) = self.front.last() else {
             return self.newer.clone();
-        }
-        let mut sum = self.entries[0].onward.clone();
+        };
+        let mut sum = oldest.onward.clone();
         sum.add(&self.newer);
         sum
     }
 
+    /// The time of the oldest entry.
+    fn first(&self) -> Option<Moment> {
+        let since = || Duration::from_millis(self.packed.read().whole());
+        (self.entries > 0).then(|| self.before + since())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Moment, T)> {
+        let (mut reading, mut at) = (self.packed.read(), self.before);
+        (0..self.entries).map(move |_| {
+            at = at + Duration::from_millis(reading.whole());
+            (at, T::unpack(&mut reading))
+        })
+    }
+
+    fn append(&mut self, at: Moment, own: &T) {
+        let since = at.as_millis().saturating_sub(self.last.as_millis());
+        self.packed.whole(since);
+        own.pack(&mut self.packed);
+        self.entries += 1;
+        self.last = at;
+    }
+
+    /// Drops the oldest entry, which is of the older part.
+    fn pop(&mut self) {
+        let Some(oldest) = self.front.pop() else {
+            return;
+        };
+        self.packed.drop_front(oldest.len);
+        self.before = oldest.at;
+        self.entries -= 1;
+        self.older -= 1;
+        if self.front.is_empty() {
+            self.bring_forward();
+        }
+    }
+
     /// Makes the first `older` entries the older part.
     fn turn_over(&mut self, older: usize) {
+        self.older = older;
+        self.beyond.clear();
+        self.front.clear();
+        let own: Vec<T> = self.iter().take(older).map(|(_, own)| own).collect();
         let mut onward = T::default();
-        for entry in self.entries.iter_mut().take(older).rev() {
-            let mut sum = entry.own.clone();
-            sum.add(&onward);
-            entry.onward = sum;
+        // The first entry begins what is in front, whatever block it is in.
+        for (i, mut own) in own.into_iter().enumerate().skip(1).rev() {
+            own.add(&onward);
+            onward = own;
+            if (older - i).is_multiple_of(BLOCK) {
+                self.beyond.push(onward.clone());
+            }
+        }
+        self.bring_forward();
+    }
+
+    /// Makes the sums of the oldest block.
+    fn bring_forward(&mut self) {
+        if self.older == 0 {
+            return;
+        }
+        let block = (self.older - 1) % BLOCK + 1;
+        let (mut reading, mut at) = (self.packed.read(), self.before);
+        self.front.reserve_exact(block);
+        for _ in 0..block {
+            let left = reading.left();
+            at = at + Duration::from_millis(reading.whole());
+            let onward = T::unpack(&mut reading);
+            let len = left - reading.left();
+            self.front.push(Front { at, len, onward });
+        }
+        self.front.reverse();
+        let mut onward = self.beyond.pop().unwrap_or_default();
+        for entry in &mut self.front {
+            entry.onward.add(&onward);
             onward.clone_from(&entry.onward);
         }
-        self.older = older;
     }
 }
 
@@ -119,11 +214,7 @@ impl<T: Summary> From<Stored<T>> for Window<T> {
         let older = stored.older.min(stored.entries.len());
         for (i, (at, own)) in stored.entries.into_iter().enumerate() {
             if i < older {
-                window.entries.push_back(Entry {
-                    at,
-                    own,
-                    onward: T::default(),
-                });
+                window.append(at, &own);
             } else {
                 window.push(at, own);
             }
@@ -137,7 +228,7 @@ impl<T: Summary> From<Window<T>> for Stored<T> {
     fn from(window: Window<T>) -> Self {
         Self {
             older: window.older,
-            entries: window.entries.into_iter().map(|e| (e.at, e.own)).collect(),
+            entries: window.iter().collect(),
         }
     }
 }
@@ -199,6 +290,20 @@ impl Cover {
     }
 }
 
+impl Pack for Cover {
+    fn pack(&self, into: &mut Packed) {
+        into.whole(self.ms);
+        into.whole(self.scrapes.into());
+    }
+
+    fn unpack(from: &mut Unpacking<'_>) -> Self {
+        Self {
+            ms: from.whole(),
+            scrapes: u32::try_from(from.whole()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 /// Events of one or several scrapes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "(f64, f64, Cover)", into = "(f64, f64, Cover)")]
@@ -222,6 +327,22 @@ impl From<(f64, f64, Cover)> for Counts {
 impl From<Counts> for (f64, f64, Cover) {
     fn from(counts: Counts) -> Self {
         (counts.hits, counts.events, counts.cover)
+    }
+}
+
+impl Pack for Counts {
+    fn pack(&self, into: &mut Packed) {
+        into.float(self.hits);
+        into.float(self.events);
+        self.cover.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacking<'_>) -> Self {
+        Self {
+            hits: from.float(),
+            events: from.float(),
+            cover: Cover::unpack(from),
+        }
     }
 }
 
