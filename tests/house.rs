@@ -60,13 +60,6 @@ const STAGE: &str = "cli/demo/";
 /// Lines of code in a file, its tests left out. Past it there is a second noun.
 const LONGEST: usize = 700;
 
-/// The files that may be longer, how long, and why.
-const LONGER: &[(&str, usize, &str)] = &[(
-    "view/status.rs",
-    900,
-    "a third of it is the documented shape that `--format json` promises",
-)];
-
 #[test]
 fn a_room_imports_what_the_table_says() {
     hold(|file| {
@@ -181,28 +174,16 @@ fn a_file_opens_with_what_it_is_and_holds_one_noun() {
         if !file.text.starts_with("//! ") {
             found.push("does not open with `//! ` and what it is".to_owned());
         }
-        let longest = LONGER
-            .iter()
-            .find(|(path, ..)| *path == file.path)
-            .map_or(LONGEST, |(_, lines, _)| *lines);
         let lines = file
             .text
             .lines()
             .take_while(|line| *line != "#[cfg(test)]")
             .count();
-        if lines > longest {
-            found.push(format!("{lines} lines, more than {longest}"));
+        if lines > LONGEST {
+            found.push(format!("{lines} lines, more than {LONGEST}"));
         }
         found
     });
-    for (path, _, why) in LONGER {
-        let file = files().into_iter().find(|file| file.path == *path);
-        let file = file.unwrap_or_else(|| panic!("{path} may be longer, but is not there"));
-        assert!(
-            file.text.lines().count() > LONGEST,
-            "{path} need not be longer: {why}"
-        );
-    }
 }
 
 #[test]
