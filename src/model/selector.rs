@@ -6,6 +6,7 @@
 //! form of the metric name.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,9 +18,13 @@ use super::anchored::Anchored;
 /// take minutes to compile.
 pub(super) const LARGEST_REGEX: usize = 1 << 20;
 
-/// A selector, checked, and ready to match.
+/// A selector, checked, and ready to match. Cheap to clone: a policy, its sensor
+/// and its judge have the same one.
 #[derive(Clone, Debug)]
-pub struct Selector {
+pub struct Selector(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     name: Option<String>,
     matchers: Vec<Matcher>,
     text: String,
@@ -65,13 +70,13 @@ impl Selector {
     /// The metric name, when the selector names exactly one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.0.name.as_deref()
     }
 
     /// The selector as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The same label tests on another metric name: the buckets of a histogram
@@ -79,24 +84,24 @@ impl Selector {
     #[must_use]
     pub fn with_name(&self, name: &str) -> Self {
         let old = self.name().unwrap_or_default();
-        let text = if self.text.starts_with('{') {
-            self.text
+        let text = if self.text().starts_with('{') {
+            self.text()
                 .replacen(&format!("\"{old}\""), &format!("\"{name}\""), 1)
         } else {
-            format!("{name}{}", &self.text[old.len()..])
+            format!("{name}{}", &self.text()[old.len()..])
         };
-        Self {
+        Self(Arc::new(Parts {
             name: Some(name.to_owned()),
-            matchers: self.matchers.clone(),
+            matchers: self.0.matchers.clone(),
             text,
-        }
+        }))
     }
 
     /// Whether the series is selected.
     #[must_use]
     pub fn matches(&self, series: &Series) -> bool {
-        self.name.as_ref().is_none_or(|name| name == series.name())
-            && self.matchers.iter().all(|m| {
+        self.name().is_none_or(|name| name == series.name())
+            && self.0.matchers.iter().all(|m| {
                 let value = if m.label == "__name__" {
                     series.name()
                 } else {
@@ -114,13 +119,13 @@ impl Selector {
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.text())
     }
 }
 
 impl PartialEq for Selector {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text() == other.text()
     }
 }
 
@@ -134,13 +139,13 @@ impl PartialOrd for Selector {
 
 impl Ord for Selector {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.text.cmp(&other.text)
+        self.text().cmp(other.text())
     }
 }
 
 impl Serialize for Selector {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&self.text)
+        s.serialize_str(self.text())
     }
 }
 
@@ -228,11 +233,11 @@ impl<'a> Parser<'a> {
                 "a selector needs a metric name or a test that an absent label does not pass",
             ));
         }
-        Ok(Selector {
+        Ok(Selector(Arc::new(Parts {
             name,
             matchers,
             text: self.text.trim().to_owned(),
-        })
+        })))
     }
 
     fn matcher(&mut self, label: String) -> Result<Matcher, SelectorError> {
