@@ -96,7 +96,7 @@ impl Sampling {
             .enable_all()
             .build()
             .expect("a runtime");
-        let client = Client::new().expect("a client");
+        let client = Client::new();
         let sensor = Sensor::new("app", &source, selectors, &client).expect("a sensor");
         let mut sampling = Self {
             runtime,

@@ -38,7 +38,7 @@ fn peak() -> u64 {
 async fn sample(act: Act, times: usize, max_body: u64) -> Outcome {
     let target = Target::new(act).await;
     let selectors = vec![Selector::parse("wanted_total").expect("a selector")];
-    let client = Client::new().expect("a client");
+    let client = Client::new();
     let kind = scrape(target.url(), max_body);
     let source = source(kind, Duration::from_secs(60));
     let mut sensor = Sensor::new("app", &source, selectors, &client).expect("a source");

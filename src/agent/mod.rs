@@ -136,7 +136,7 @@ async fn guard(
     }
 
     let mut tasks = JoinSet::new();
-    let client = Client::new()?;
+    let client = Client::new();
     let mut keeper = Keeper::new(Parts {
         engine: recovered.engine,
         scribe: Scribe::start(journal)?,

@@ -1,66 +1,70 @@
-//! HTTP as the sources need it: one client for plain HTTP, one more for each
-//! set of certificates.
+//! HTTP as the sources need it: one request at a time, on a connection of the
+//! source's own.
 //!
-//! Loading the system's root certificates takes 9 ms and a megabyte, so a host
-//! that only scrapes `http://` never does it. HTTP/1 only, because targets
-//! speak it and connections stay simple to reason about. Proxies from the
-//! environment are off: whether a service is up must not depend on who started
-//! the agent. Redirects are followed here rather than by the library: at most
-//! three, never to another host, never from TLS to plain text.
+//! HTTP/1 only, because targets speak it and connections stay simple to reason
+//! about. Proxies from the environment are not asked: whether a service is up
+//! must not depend on who started the agent. Redirects are followed here: at
+//! most three, never to another host, never from TLS to plain text.
+//!
+//! On `hyper`'s connections rather than on a client with a pool. A pool keeps a
+//! task for each target that wakes up when the target goes away, and the buffer
+//! that its largest page needed: more than 100 KB for one of 1,000 series.
+//! Between two samples there is only a socket here (see `answer`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, LOCATION, PROXY_AUTHORIZATION};
-use reqwest::{Method, StatusCode, Url};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http_body_util::Full;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, LOCATION,
+    PROXY_AUTHORIZATION, USER_AGENT,
+};
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
 
+use super::answer::Answer;
+use super::certificates::Certificates;
+use super::connect::{self, Wire};
+use super::fault;
 use super::resolve::Resolver;
-use super::{SenseError, fault};
+use super::stopwatch::Stopwatch;
 use crate::model::{Gap, GapKind, Tls};
 
 /// Most redirects of one sample.
 const MAX_REDIRECTS: u32 = 3;
 
-/// How long an unused connection is kept: longer than the usual intervals, so
-/// that a target costs one connection.
+/// Bytes of a redirect's body that are read for the sake of its connection.
+const REDIRECT_BODY: usize = 64 << 10;
+
+/// How long a connection may have been unused: longer than the usual intervals,
+/// so that a target costs one connection, and shorter than most servers wait.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// Connections to sources, shared by all of an agent's sensors. Cheap to clone.
-#[derive(Clone, Debug)]
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("backstop/", env!("CARGO_PKG_VERSION")));
+
+/// What an agent's sensors share. Cheap to clone.
+#[derive(Clone, Debug, Default)]
 pub struct Client {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    plain: reqwest::Client,
-    /// Made when first needed, and few: one for each set of certificates.
-    tls: Mutex<Vec<(Tls, reqwest::Client)>>,
+    certificates: Certificates,
     resolver: Resolver,
 }
 
 impl Client {
-    /// A client without connections. Installs `ring` as the process's TLS
-    /// provider if none is installed yet.
-    ///
-    /// # Errors
-    ///
-    /// When the HTTP client cannot be set up at all.
-    pub fn new() -> Result<Self, SenseError> {
-        // Fails only when there is one already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let resolver = Resolver::default();
-        let plain = builder(&resolver)
-            .tls_certs_only([])
-            .build()
-            .map_err(SenseError::Client)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                plain,
-                tls: Mutex::default(),
-                resolver,
-            }),
-        })
+    /// A client that has read no certificates yet and asked no name server.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Host names → addresses.
@@ -68,88 +72,37 @@ impl Client {
         &self.shared.resolver
     }
 
-    /// The client for a URL of this scheme.
-    fn of(&self, url: &Url, tls: &Tls) -> Result<reqwest::Client, Gap> {
-        if url.scheme() == "http" {
-            return Ok(self.shared.plain.clone());
+    /// A new connection for a URL.
+    async fn connect(&self, url: &Url, tls: &Tls) -> Result<Box<dyn Wire>, Gap> {
+        let config = match url.scheme() {
+            "https" => Some(self.shared.certificates.config(tls)?),
+            _ => None,
+        };
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let addresses = self.resolver().lookup(host, port).await;
+        let addresses = addresses.map_err(|error| fault::gap(&error))?;
+        let stream = connect::connect(addresses).await;
+        let stream = stream.map_err(|error| fault::gap(&error))?;
+        let Some(config) = config else {
+            return Ok(Box::new(stream));
+        };
+        match connect::secure(stream, host, config).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => {
+                let gap = fault::gap(&error);
+                if gap.kind == GapKind::Tls {
+                    self.shared.certificates.forget(tls);
+                }
+                Err(gap)
+            }
         }
-        let mut known = self.tls();
-        if let Some((_, client)) = known.iter().find(|(t, _)| t == tls) {
-            return Ok(client.clone());
-        }
-        let client = with_certificates(builder(&self.shared.resolver), tls)?;
-        known.push((tls.clone(), client.clone()));
-        Ok(client)
-    }
-
-    /// Forgets the client of these certificates after a TLS failure, so that
-    /// certificates replaced on disk are read at the next sample.
-    fn forget(&self, tls: &Tls) {
-        if *tls != Tls::default() {
-            self.tls().retain(|(t, _)| t != tls);
-        }
-    }
-
-    fn tls(&self) -> std::sync::MutexGuard<'_, Vec<(Tls, reqwest::Client)>> {
-        self.shared
-            .tls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn builder(resolver: &Resolver) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("backstop/", env!("CARGO_PKG_VERSION")))
-        .http1_only()
-        .gzip(true)
-        .no_proxy()
-        .referer(false)
-        .redirect(reqwest::redirect::Policy::none())
-        // One idle connection a host: a retry after a stale one is then
-        // certainly made on a fresh one.
-        .pool_max_idle_per_host(1)
-        .pool_idle_timeout(IDLE)
-        .dns_resolver(resolver.clone())
-}
-
-fn with_certificates(
-    mut builder: reqwest::ClientBuilder,
-    tls: &Tls,
-) -> Result<reqwest::Client, Gap> {
-    let read = |path: &str| {
-        std::fs::read(path)
-            .map_err(|error| Gap::new(GapKind::Tls, format!("cannot read {path}: {error}")))
-    };
-    let broken = |path: &str, error: &reqwest::Error| {
-        Gap::new(
-            GapKind::Tls,
-            format!("{path} is no PEM that can be used: {error}"),
-        )
-    };
-    if let Some(path) = &tls.ca {
-        let roots = reqwest::Certificate::from_pem_bundle(&read(path)?)
-            .map_err(|error| broken(path, &error))?;
-        builder = builder.tls_certs_only(roots);
-    }
-    if let Some(path) = &tls.cert {
-        let mut pem = read(path)?;
-        if let Some(key) = &tls.key {
-            pem.push(b'\n');
-            pem.extend(read(key)?);
-        }
-        let identity = reqwest::Identity::from_pem(&pem).map_err(|error| broken(path, &error))?;
-        builder = builder.identity(identity);
-    }
-    builder
-        .build()
-        .map_err(|error| Gap::new(GapKind::Tls, format!("TLS cannot be set up: {error}")))
-}
-
-/// One request that is made again and again.
+/// What a source asks for.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) client: Client,
+pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
@@ -157,46 +110,94 @@ pub(super) struct Request {
     pub(super) tls: Tls,
     /// Redirects of these statuses are answers rather than followed.
     pub(super) answers: Vec<u16>,
-    /// Whether a connection may have been kept from the request before.
-    pub(super) kept: bool,
+}
+
+/// One request that is made again and again.
+#[derive(Debug)]
+pub(super) struct Request {
+    client: Client,
+    asked: Asked,
+    body: Bytes,
+    kept: Option<Kept>,
+}
+
+/// A connection between two requests.
+#[derive(Debug)]
+struct Kept {
+    wire: Box<dyn Wire>,
+    /// A URL of the server that it leads to.
+    url: Url,
+    idle: Stopwatch,
+}
+
+/// One request on its way, redirected or not.
+struct Step {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 impl Request {
+    pub(super) fn new(client: &Client, mut asked: Asked) -> Self {
+        let body = asked.body.take().map(Bytes::from).unwrap_or_default();
+        let headers = &mut asked.headers;
+        for (name, value) in [
+            (ACCEPT, HeaderValue::from_static("*/*")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+            (USER_AGENT, AGENT),
+        ] {
+            headers.entry(name).or_insert(value);
+        }
+        if let Some(credentials) = credentials(&asked.url) {
+            headers.entry(AUTHORIZATION).or_insert(credentials);
+        }
+        Self {
+            client: client.clone(),
+            asked,
+            body,
+            kept: None,
+        }
+    }
+
     /// The host that is asked.
     pub(super) fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
+        self.asked.url.host_str().unwrap_or_default()
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Sends it, follows redirects, and comes back with the head of the answer.
-    pub(super) async fn send(&mut self) -> Result<reqwest::Response, Gap> {
-        let mut method = self.method.clone();
-        let mut url = self.url.clone();
-        let mut headers = self.headers.clone();
-        let mut body = self.body.clone();
+    pub(super) async fn send(&mut self) -> Result<Answer, Gap> {
+        let mut step = Step {
+            method: self.asked.method.clone(),
+            url: self.asked.url.clone(),
+            headers: self.asked.headers.clone(),
+            body: self.body.clone(),
+        };
         for _ in 0..=MAX_REDIRECTS {
-            let response = self
-                .exchange(&method, &url, &headers, body.as_ref())
-                .await?;
-            let status = response.status();
-            let Some(to) = self.redirect(&response, &url)? else {
-                return Ok(response);
+            let answer = self.exchange(&step).await?;
+            let status = answer.status();
+            let Some(to) = self.redirect(&answer)? else {
+                return Ok(answer);
             };
-            if to.port_or_known_default() != url.port_or_known_default()
-                || to.scheme() != url.scheme()
-            {
+            if !same_port(&to, &step.url) {
                 for secret in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
-                    headers.remove(secret);
+                    step.headers.remove(secret);
                 }
             }
             let repeat = [
                 StatusCode::TEMPORARY_REDIRECT,
                 StatusCode::PERMANENT_REDIRECT,
             ];
-            if !repeat.contains(&status) && method != Method::HEAD {
-                method = Method::GET;
-                body = None;
+            if !repeat.contains(&status) && step.method != Method::HEAD {
+                step.method = Method::GET;
+                step.body = Bytes::new();
             }
-            url = to;
+            step.url = to;
+            self.skim(answer);
         }
         Err(Gap::new(
             GapKind::Redirect,
@@ -204,14 +205,40 @@ impl Request {
         ))
     }
 
+    /// Takes back the connection of an answer that was read to its end.
+    pub(super) fn keep(&mut self, answer: Answer) {
+        let url = answer.url().clone();
+        self.kept = answer.into_wire().map(|wire| Kept {
+            wire,
+            url,
+            idle: Stopwatch::start(),
+        });
+    }
+
+    /// Reads what has come of a redirect's body, and waits for nothing: its
+    /// connection is kept if that was all.
+    fn skim(&mut self, mut answer: Answer) {
+        let mut read = 0;
+        while let Some(Ok(piece)) = answer.chunk().now_or_never() {
+            match piece {
+                Some(piece) => read += piece.len(),
+                None => return self.keep(answer),
+            }
+            if read > REDIRECT_BODY {
+                return;
+            }
+        }
+    }
+
     /// Where an answer sends us, if it does and that is allowed.
-    fn redirect(&self, response: &reqwest::Response, from: &Url) -> Result<Option<Url>, Gap> {
-        let status = response.status().as_u16();
-        if !matches!(status, 301 | 302 | 303 | 307 | 308) || self.answers.contains(&status) {
+    fn redirect(&self, answer: &Answer) -> Result<Option<Url>, Gap> {
+        let status = answer.status().as_u16();
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) || self.asked.answers.contains(&status) {
             return Ok(None);
         }
         let refuse = |why: String| Err(Gap::new(GapKind::Redirect, why));
-        let to = response
+        let from = answer.url();
+        let to = answer
             .headers()
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
@@ -230,65 +257,120 @@ impl Request {
     }
 
     /// One request and the head of its answer. A kept connection that turns out
-    /// to be stale is replaced once by a fresh one, where the request may be
-    /// repeated.
-    async fn exchange(
-        &mut self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-        body: Option<&String>,
-    ) -> Result<reqwest::Response, Gap> {
-        let client = self.client.of(url, &self.tls)?;
-        let request = || {
-            let mut request = client
-                .request(method.clone(), url.clone())
-                .headers(headers.clone());
-            if let Some(body) = body {
-                request = request.body(body.clone());
-            }
-            request.send()
-        };
-        let repeatable = matches!(*method, Method::GET | Method::HEAD);
-        let kept = std::mem::replace(&mut self.kept, false);
-        let mut answer = request().await.map_err(|error| head(&error));
-        if let Err(gap) = &answer
-            && kept
-            && repeatable
-            && fault::may_be_stale(gap)
+    /// to be stale is replaced once by a fresh one. What may not be repeated is
+    /// sent on a fresh one from the start.
+    async fn exchange(&mut self, step: &Step) -> Result<Answer, Gap> {
+        let repeatable = matches!(step.method, Method::GET | Method::HEAD);
+        if let Some(kept) = self
+            .kept
+            .take()
+            .filter(|kept| repeatable && kept.fits(step))
         {
-            answer = request().await.map_err(|error| head(&error));
+            match Answer::to(step.request()?, &step.url, kept.wire).await {
+                Err(gap) if fault::may_be_stale(&gap) => {}
+                answer => return answer,
+            }
         }
-        match &answer {
-            Ok(_) => self.kept = true,
-            Err(gap) if gap.kind == GapKind::Tls => self.client.forget(&self.tls),
-            Err(_) => {}
-        }
-        answer
+        let wire = self.client.connect(&step.url, &self.asked.tls).await?;
+        Answer::to(step.request()?, &step.url, wire).await
     }
 }
 
-/// A failure before the head of an answer.
-fn head(error: &reqwest::Error) -> Gap {
-    let gap = fault::gap(error);
-    if gap.kind == GapKind::Truncated {
-        return Gap::new(GapKind::Reset, "the connection closed before an answer");
+impl Kept {
+    /// Whether it can be expected to take this request.
+    fn fits(&self, step: &Step) -> bool {
+        self.url.host_str() == step.url.host_str()
+            && same_port(&self.url, &step.url)
+            && self.idle.elapsed() < IDLE
+            && self.wire.is_quiet()
     }
-    gap
 }
 
-/// A failure in the body of an answer.
-pub(super) fn body(error: &reqwest::Error) -> Gap {
-    let gap = fault::gap(error);
-    match gap.kind {
-        GapKind::Other if error.is_decode() => Gap::new(
-            GapKind::Malformed,
-            format!("the body cannot be decompressed: {}", gap.detail),
-        ),
-        GapKind::Other => Gap::new(
-            GapKind::Truncated,
-            format!("the body broke off: {}", gap.detail),
-        ),
-        _ => gap,
+impl Step {
+    fn request(&self) -> Result<hyper::Request<Full<Bytes>>, Gap> {
+        let path = match self.url.query() {
+            Some(query) => format!("{}?{query}", self.url.path()),
+            None => self.url.path().to_owned(),
+        };
+        let port = self.url.port().map(|port| format!(":{port}"));
+        let host = self.url.host_str().unwrap_or_default();
+        let host = format!("{host}{}", port.unwrap_or_default());
+        let mut request = hyper::Request::builder()
+            .method(&self.method)
+            .uri(path)
+            .body(Full::new(self.body.clone()))
+            .map_err(|error| self.unaskable(&error))?;
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        if !headers.contains_key(HOST) {
+            let host = HeaderValue::from_str(&host).map_err(|error| self.unaskable(&error))?;
+            headers.insert(HOST, host);
+        }
+        Ok(request)
+    }
+
+    fn unaskable(&self, error: &dyn std::error::Error) -> Gap {
+        let Self { url, .. } = self;
+        Gap::new(
+            GapKind::Other,
+            format!("{url} cannot be asked for: {error}"),
+        )
+    }
+}
+
+fn same_port(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme() && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// The user and password of a URL, as *Basic* credentials (RFC 7617).
+fn credentials(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let text = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(url: &str) -> Step {
+        Step {
+            method: Method::GET,
+            url: url.parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_url_is_asked_for_as_rfc_9112_says() {
+        for (url, uri, host) in [
+            ("http://a", "/", "a"),
+            ("http://a:80/m", "/m", "a"),
+            ("http://a:81/m?x=1&y=%20#z", "/m?x=1&y=%20", "a:81"),
+            ("https://[::1]:443/", "/", "[::1]"),
+            ("http://u:p@[::1]:9/", "/", "[::1]:9"),
+        ] {
+            let request = step(url).request().unwrap();
+            assert_eq!(request.uri(), uri, "{url}");
+            assert_eq!(request.headers()[HOST], host, "{url}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_a_url_become_a_header() {
+        let of = |url: &str| credentials(&url.parse().unwrap());
+        assert_eq!(of("http://a/"), None);
+        // RFC 7617, section 2.
+        let known = of("http://Aladdin:open%20sesame@a/").unwrap();
+        assert_eq!(known, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert!(known.is_sensitive());
     }
 }

@@ -1,9 +1,8 @@
 //! What a failed connection or request was, told apart by its chain of causes.
 //!
-//! `reqwest` and `hyper` keep their kinds to themselves, but the cause at the
-//! bottom is an [`io::Error`], a [`rustls::Error`] or our own [`Unresolved`],
-//! and those are typed. Where only hyper's own words tell (a cut message, an
-//! endless head), they are compared; `tests/sense_faults.rs` holds them.
+//! The cause at the bottom is an [`io::Error`], a [`rustls::Error`], a
+//! [`hyper::Error`] or our own [`Unresolved`]: all of them say what they are,
+//! so nobody's words are compared. `tests/sense_faults.rs` holds the outcome.
 
 use std::error::Error;
 use std::io;
@@ -58,22 +57,27 @@ fn typed(error: &(dyn Error + 'static)) -> Option<Gap> {
         }
         return io(error);
     }
-    let text = error.to_string();
-    if text.starts_with("connection closed before message completed") {
-        Some(Gap::new(
+    error.downcast_ref().and_then(http)
+}
+
+/// What `hyper` itself found wrong.
+fn http(error: &hyper::Error) -> Option<Gap> {
+    let (kind, detail) = if error.is_incomplete_message() {
+        (
             GapKind::Reset,
-            "the connection closed before an answer",
-        ))
-    } else if text.contains("message head is too large") {
-        Some(Gap::new(
+            "the connection closed before an answer".to_owned(),
+        )
+    } else if error.is_parse_too_large() {
+        (
             GapKind::TooLarge,
-            "the head of the answer is too large",
-        ))
-    } else if text.starts_with("invalid HTTP") || text.starts_with("error parsing") {
-        Some(Gap::new(GapKind::Malformed, format!("not HTTP: {text}")))
+            "the head of the answer is too large".to_owned(),
+        )
+    } else if error.is_parse() {
+        (GapKind::Malformed, format!("not HTTP: {error}"))
     } else {
-        None
-    }
+        return None;
+    };
+    Some(Gap::new(kind, detail))
 }
 
 /// A lookup that failed for want of a descriptor says nothing about the name.

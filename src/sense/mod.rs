@@ -10,7 +10,10 @@
 //! reads recorded samples in the same format. Nothing else here is meant for
 //! any room but the agent.
 
+mod answer;
+mod certificates;
 mod client;
+mod connect;
 pub mod exposition;
 mod fault;
 mod log;
@@ -24,8 +27,8 @@ mod tcp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub use client::Client;
 pub use selfcheck::selfcheck;
@@ -37,13 +40,9 @@ use scrape::Scrape;
 use stopwatch::Stopwatch;
 use tcp::Tcp;
 
-/// Why a source cannot be sampled at all. A checked policy gives none of these
-/// but [`SenseError::Client`].
+/// Why a source cannot be sampled at all. A checked policy gives none of these.
 #[derive(Debug, thiserror::Error)]
 pub enum SenseError {
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] reqwest::Error),
     /// The URL is none, or not of `http` or `https`.
     #[error("`{url}` is not a URL that can be sampled: {why}")]
     Url {
@@ -222,8 +221,8 @@ impl Kind {
 
     fn is_resolving(&self) -> bool {
         let (client, host) = match self {
-            Self::Scrape(scrape) => (&scrape.request.client, scrape.request.host()),
-            Self::Probe(probe) => (&probe.request.client, probe.request.host()),
+            Self::Scrape(scrape) => (scrape.request.client(), scrape.request.host()),
+            Self::Probe(probe) => (probe.request.client(), probe.request.host()),
             Self::Tcp(tcp) => (&tcp.client, tcp.host.as_str()),
             Self::Log(_) => return false,
         };

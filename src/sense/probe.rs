@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hyper::Method;
 use memchr::memmem;
-use reqwest::Method;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::client::{self, Client, Request};
+use super::client::{Asked, Client, Request};
 use super::stopwatch::Stopwatch;
 use super::{SenseError, headers, url};
 use crate::model::{Expect, Gap, GapKind, Outcome, Short, Tls};
@@ -53,17 +53,16 @@ impl Probe {
             Method::from_bytes(sent.method.as_bytes()).map_err(|_| SenseError::Method {
                 method: sent.method.to_owned(),
             })?;
+        let asked = Asked {
+            method,
+            url: url(sent.url)?,
+            headers: headers(sent.headers)?,
+            body: sent.body.cloned(),
+            tls: sent.tls.clone(),
+            answers: expect.status.clone(),
+        };
         Ok(Self {
-            request: Request {
-                client: client.clone(),
-                method,
-                url: url(sent.url)?,
-                headers: headers(sent.headers)?,
-                body: sent.body.cloned(),
-                tls: sent.tls.clone(),
-                answers: expect.status.clone(),
-                kept: false,
-            },
+            request: Request::new(client, asked),
             expect: expect.clone(),
             json,
         })
@@ -72,8 +71,8 @@ impl Probe {
     /// One request. Counts the bytes of the answer's body as they come.
     pub(super) async fn sample(&mut self, bytes: &mut u64) -> Result<Outcome, Gap> {
         let watch = Stopwatch::start();
-        let mut response = self.request.send().await?;
-        let status = response.status();
+        let mut answer = self.request.send().await?;
+        let status = answer.status();
         let accepted = if self.expect.status.is_empty() {
             status.is_success()
         } else {
@@ -81,19 +80,17 @@ impl Probe {
         };
         let mut body = Vec::new();
         let mut too_large = false;
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| client::body(&error))?
-        {
-            *bytes += chunk.len() as u64;
-            if body.len() + chunk.len() > MAX_BODY {
+        while let Some(piece) = answer.chunk().await? {
+            *bytes += piece.len() as u64;
+            if body.len() + piece.len() > MAX_BODY {
                 too_large = true;
                 break;
             }
-            body.extend_from_slice(&chunk);
+            body.extend_from_slice(piece);
         }
         let latency = watch.elapsed();
+        // One that was not read to its end keeps nothing.
+        self.request.keep(answer);
         let late = self.expect.within.filter(|&within| latency > within);
         let fault = if !accepted {
             Some(Gap::new(

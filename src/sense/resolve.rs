@@ -1,6 +1,6 @@
 //! Host names → addresses, by the system's resolver.
 //!
-//! Our own rather than the HTTP client's for two reasons: a name that could not
+//! Not left to a library for two reasons: a name that could not
 //! be resolved must be told from a service that is down, and a name server that
 //! is silent must not pile up threads. The system's resolver blocks and cannot
 //! be cancelled, so a lookup may outlive the sample that asked for it; while
@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::fault::Unresolved;
 
@@ -66,17 +64,6 @@ impl Resolver {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, usize>> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.clone();
-        Box::pin(async move {
-            // Port 0 stands for the one of the URL.
-            let addresses = resolver.lookup(name.as_str(), 0).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING,
-};
-use reqwest::{Method, StatusCode};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
 
-use super::client::{self, Client, Request};
-use super::exposition::{Dialect, Exposition, Framing};
+use super::client::{Asked, Client, Request};
+use super::exposition::{Dialect, Exposition};
 use super::{SenseError, headers, url};
 use crate::model::{Gap, GapKind, Sample, Selector, Tls};
 
@@ -40,17 +38,16 @@ impl Scrape {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static(ACCEPTED));
+        let asked = Asked {
+            method: Method::GET,
+            url: url(address)?,
+            headers,
+            body: None,
+            tls: tls.clone(),
+            answers: Vec::new(),
+        };
         Ok(Self {
-            request: Request {
-                client: client.clone(),
-                method: Method::GET,
-                url: url(address)?,
-                headers,
-                body: None,
-                tls: tls.clone(),
-                answers: Vec::new(),
-                kept: false,
-            },
+            request: Request::new(client, asked),
             max_body,
             exposition: Exposition::new(selectors),
         })
@@ -63,19 +60,19 @@ impl Scrape {
 
     /// One page. Counts its bytes, decompressed, as they come.
     pub(super) async fn sample(&mut self, bytes: &mut u64) -> Result<Vec<Sample>, Gap> {
-        let mut response = self.request.send().await?;
-        if response.status() != StatusCode::OK {
+        let mut answer = self.request.send().await?;
+        if answer.status() != StatusCode::OK {
             return Err(Gap::new(
                 GapKind::Status,
-                format!("status {}", response.status().as_u16()),
+                format!("status {}", answer.status().as_u16()),
             ));
         }
-        let content_type = response
+        let content_type = answer
             .headers()
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         let dialect = Dialect::of(content_type)?;
-        if let Some(length) = response.content_length()
+        if let Some(length) = answer.length()
             && length > self.max_body
         {
             return Err(Gap::new(
@@ -86,27 +83,13 @@ impl Scrape {
                 ),
             ));
         }
-        let framing = framing(response.headers());
         let mut page = self.exposition.page(dialect, self.max_body);
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| client::body(&error))?
-        {
-            *bytes += chunk.len() as u64;
-            page.feed(&chunk)?;
+        while let Some(piece) = answer.chunk().await? {
+            *bytes += piece.len() as u64;
+            page.feed(piece)?;
         }
-        page.finish(framing)
-    }
-}
-
-/// How the end of this body is known. A compressed body has lost its length
-/// here, and is taken for one without: the page must end with a line feed then,
-/// as the format demands anyway.
-fn framing(headers: &HeaderMap) -> Framing {
-    if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
-        Framing::Announced
-    } else {
-        Framing::Closed
+        let samples = page.finish(answer.framing())?;
+        self.request.keep(answer);
+        Ok(samples)
     }
 }

@@ -1,13 +1,9 @@
 //! A connection: is anybody there, and how long until they are.
 
-use std::io;
-
-use tokio::net::TcpStream;
-
 use super::client::Client;
 use super::stopwatch::Stopwatch;
-use super::{SenseError, fault};
-use crate::model::{Gap, GapKind, Outcome};
+use super::{SenseError, connect, fault};
+use crate::model::{Gap, Outcome};
 
 /// An address that is connected to.
 #[derive(Debug)]
@@ -41,18 +37,12 @@ impl Tcp {
             .lookup(&self.host, self.port)
             .await
             .map_err(|error| fault::gap(&error))?;
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(_connected) => {
-                    return Ok(Outcome::Probed {
-                        latency: watch.elapsed(),
-                        fault: None,
-                    });
-                }
-                Err(error) => last = error,
-            }
+        match connect::connect(addresses).await {
+            Ok(_connected) => Ok(Outcome::Probed {
+                latency: watch.elapsed(),
+                fault: None,
+            }),
+            Err(error) => Err(fault::gap(&error)),
         }
-        Err(fault::io(&last).unwrap_or_else(|| Gap::new(GapKind::Other, last.to_string())))
     }
 }

@@ -267,7 +267,9 @@ impl Table {
     fn insert(&mut self, entry: Entry) {
         if (self.entries.len() + 1) * 8 > self.index.len() * 7 {
             let len = (self.index.len() * 2).max(64);
-            self.index = vec![EMPTY; len];
+            // Both at once would be the peak of a page of endless new names.
+            self.index = Vec::new();
+            self.index.resize(len, EMPTY);
             for place in 0..self.entries.len() {
                 Self::enter(&mut self.index, self.entries[place].hash(), place);
             }
