@@ -4,15 +4,17 @@
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::AgentError;
 
 /// Starts logging.
 pub(super) fn start(filter: &str) -> Result<(), AgentError> {
-    let filter = EnvFilter::try_new(filter)
+    let filter: Targets = filter
+        .parse()
         .map_err(|e| AgentError::Usage(format!("`{filter}` is no filter of a log: {e}")))?;
     let journald = is_journald()
         .then(tracing_journald::layer)
