@@ -6,6 +6,8 @@ use crate::control::{Answer, parse_number};
 
 /// The arguments of `ack`, `approve` and `reject`.
 #[derive(Debug, clap::Args)]
+// Two `Args`, one inside the other, would be two groups of one name.
+#[group(skip)]
 pub(super) struct Args {
     #[command(flatten)]
     incident: Incident,
