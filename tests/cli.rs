@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 /// Every command, in the order of `backstop --help`.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "check",
     "status",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 16] = [
     "unfreeze",
     "deploy",
     "reload",
+    "notify",
     "completions",
     "man",
 ];
@@ -67,6 +68,7 @@ fn what_makes_no_sense_is_refused_with_2() {
         &["freeze", "checkout", "--for", "31d", "--reason", "x"],
         &["freeze", "checkout", "--for", "soon", "--reason", "x"],
         &["report", "1", "--format", "html"],
+        &["notify", "test"],
         &["man", "explode"],
         &["check", "no-such-file.toml"],
     ]
@@ -113,4 +115,41 @@ fn every_shell_is_completed_and_every_command_has_a_page() {
         let page = dir.path().join(format!("backstop-{command}.1"));
         assert!(page.exists(), "{}", page.display());
     }
+}
+
+#[test]
+fn a_test_notice_says_what_came_of_it_and_needs_no_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("backstop.toml");
+    let script = "cat >&2; exit 3";
+    let text = format!(
+        "[notifiers.good]\ntype = \"run\"\ncommand = [\"true\"]\n\
+         [notifiers.bad]\ntype = \"run\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\n\
+         templates = {{ test = \"{{{{ title }}}}\" }}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let test = |name: &str, more: &[&str]| {
+        let mut args = vec!["notify", "test", name, "--config", config];
+        args.extend(more);
+        let page = page(&args);
+        page.split_once('\n').unwrap().1.to_owned()
+    };
+    assert_eq!(
+        test("good", &[]),
+        "exit code 0\n--- stdout\ngood: delivered: it ended with status 0\n"
+    );
+    let bad = test("bad", &["--format", "json"]);
+    let json = bad.strip_prefix("exit code 1\n--- stdout\n").unwrap();
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(
+        (&json["notifier"], &json["delivered"]),
+        (&"bad".into(), &false.into())
+    );
+    let said = json["said"].as_str().unwrap();
+    assert!(said.contains("exit status: 3"), "{said}");
+    assert!(said.contains("a TEST, nothing has happened"), "{said}");
+    let unknown = test("godo", &[]);
+    assert!(unknown.starts_with("exit code 2\n"), "{unknown}");
+    assert!(unknown.contains("there are bad, good"), "{unknown}");
 }

@@ -17,8 +17,10 @@ use backstop::model::{
     Unit, Verify,
 };
 use backstop::policy::{
-    Fault, Loaded, NOTICES, difference, lint_live, lint_with_config, load, load_config, render,
+    Fault, Loaded, NOTICES, TEXTS, difference, lint_live, lint_with_config, load, load_config,
+    render,
 };
+use backstop::tell::{check_template, preview_template};
 
 fn files(dir: &str) -> Vec<(String, String)> {
     let mut files: Vec<_> = fs::read_dir(dir)
@@ -126,6 +128,30 @@ fn an_agent_config_is_checked_as_a_policy_is() {
 #[test]
 fn a_template_is_for_a_notice_that_there_is() {
     assert_eq!(NOTICES, NoticeKind::ALL.map(NoticeKind::name));
+}
+
+#[test]
+fn every_shipped_text_reads_well_for_every_notice() {
+    for (name, source) in TEXTS {
+        check_template(source).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        let all: Vec<_> = NoticeKind::ALL
+            .into_iter()
+            .flat_map(|kind| [(kind, Some(12)), (kind, None)])
+            .map(|(kind, incident)| preview_template(source, kind, incident).unwrap())
+            .collect();
+        for text in &all {
+            let (subject, rest) = text.split_once('\n').unwrap();
+            assert!(
+                !subject.trim().is_empty() && subject.len() < 120,
+                "{name}: {text}"
+            );
+            assert!(
+                rest.starts_with('\n') && !rest.contains("\n\n\n"),
+                "{name}: {text}"
+            );
+        }
+        insta::assert_snapshot!(format!("text_{name}"), all.join("\n----\n"));
+    }
 }
 
 #[test]

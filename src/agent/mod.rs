@@ -33,6 +33,7 @@ mod scribe;
 mod setup;
 mod stop;
 mod systemd;
+mod trial;
 mod watch;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use error::AgentError;
 pub use look::{Look, look};
 pub use metrics::METRICS;
 pub use setup::Setup;
+pub use trial::try_notifier;
 
 use self::clock::Clock;
 use self::keeper::{Keeper, Parts, Sources};

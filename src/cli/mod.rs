@@ -16,6 +16,7 @@ mod error;
 mod freeze;
 mod incidents;
 mod man;
+mod notify;
 mod out;
 mod places;
 mod reject;
@@ -76,6 +77,7 @@ enum Command {
     Unfreeze(unfreeze::Args),
     Deploy(deploy::Args),
     Reload(reload::Args),
+    Notify(notify::Args),
     Completions(completions::Args),
     Man(man::Args),
     DemoService(demo::ServiceArgs),
@@ -142,6 +144,7 @@ impl Cli {
             Command::Unfreeze(args) => unfreeze::run(args, &socket()),
             Command::Deploy(args) => deploy::run(args, &socket()),
             Command::Reload(args) => reload::run(&args, &socket()),
+            Command::Notify(args) => notify::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
             Command::Replay(args) => replay::run(&args),

@@ -49,7 +49,8 @@ pub struct Notice {
     pub notify: Vec<String>,
 }
 
-/// The kinds of notice.
+/// The kinds of notice. A `Test` is made by a person who tries a notifier, never
+/// by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -69,12 +70,14 @@ pub enum NoticeKind {
     FreezeEnding,
     Update,
     Escalated,
+    Acknowledged,
     Closed,
+    Test,
 }
 
 impl NoticeKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Opened,
         Self::Asked,
         Self::Decided,
@@ -90,7 +93,9 @@ impl NoticeKind {
         Self::FreezeEnding,
         Self::Update,
         Self::Escalated,
+        Self::Acknowledged,
         Self::Closed,
+        Self::Test,
     ];
 
     /// Stable name, as JSON and templates have it.
@@ -112,7 +117,9 @@ impl NoticeKind {
             Self::FreezeEnding => "freeze_ending",
             Self::Update => "update",
             Self::Escalated => "escalated",
+            Self::Acknowledged => "acknowledged",
             Self::Closed => "closed",
+            Self::Test => "test",
         }
     }
 }

@@ -176,11 +176,23 @@ impl Service {
             "" => format!("{} looks after it", by.name),
             why => format!("{} looks after it: {why}", by.name),
         };
-        if let Some(incident) = &mut self.incident {
+        let open = self.incident.as_mut();
+        let was_open = open.is_some();
+        if let Some(incident) = open {
             incident.acknowledged = Some(Acknowledgement { by, until });
         }
         let reason = format!("{said}; escalation pauses for {}", Short(ACKNOWLEDGED_FOR));
         self.note(What::Acknowledged, None, None, &reason, desk);
+        if was_open {
+            self.tell_about(
+                NoticeKind::Acknowledged,
+                None,
+                &reason,
+                "If it is still open then, people are called again.",
+                "",
+                desk,
+            );
+        }
     }
 }
 

@@ -33,8 +33,23 @@ pub struct Notifier {
     pub kind: NotifierKind,
     /// Templates that replace the default texts, by notice kind, in minijinja.
     pub templates: BTreeMap<String, String>,
+    /// The template of every kind that has none of its own; `None` is the
+    /// default texts.
+    pub template: Option<String>,
     /// The deadline of one delivery.
     pub timeout: Duration,
+    /// What it is given at most; the rest waits.
+    pub rate: Option<Rate>,
+    /// The kinds of notice that it is for; empty is all.
+    pub only: Vec<String>,
+}
+
+/// At most `notices` in any `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Rate {
+    pub notices: u32,
+    pub period: Duration,
 }
 
 /// The channels.
@@ -58,6 +73,35 @@ pub enum NotifierKind {
     Slack {
         /// The webhook's URL, which is itself a secret.
         url: Secret,
+    },
+    /// PagerDuty's Events API v2.
+    PagerDuty {
+        /// The integration's key.
+        routing_key: Secret,
+        /// The base of the API: it differs by region.
+        url: String,
+        /// Links on each alert: text → address.
+        links: BTreeMap<String, String>,
+    },
+    /// Prometheus's Alertmanager, API v2.
+    Alertmanager {
+        /// The bases of every one of a cluster; never empty.
+        urls: Vec<String>,
+        /// A bearer's token.
+        token: Option<Secret>,
+        /// Put on every alert.
+        labels: BTreeMap<String, String>,
+    },
+    /// An issue of GitHub.
+    GitHub {
+        /// `owner/name`.
+        repository: String,
+        /// Of a person or an app that may write issues.
+        token: Secret,
+        /// The base of the API: an Enterprise server has its own.
+        api: String,
+        /// Labels that a new issue gets.
+        labels: Vec<String>,
     },
 }
 

@@ -18,7 +18,7 @@ mod step_end;
 mod verdict;
 
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
-pub use config::{Config, Notifier, NotifierKind, Role, Secret};
+pub use config::{Config, Notifier, NotifierKind, Rate, Role, Secret};
 pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in};

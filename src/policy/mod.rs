@@ -19,6 +19,8 @@ mod keys;
 mod lint;
 mod live;
 mod names;
+mod notifiers;
+mod per;
 mod plans;
 mod quoted;
 mod releases;
@@ -35,11 +37,12 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-pub use config::{LoadedConfig, NOTICES, load_config};
+pub use config::{LoadedConfig, load_config};
 pub use difference::{Changes, Difference, difference};
 pub use fault::{Fault, FaultSeverity, Place, Related};
 pub use lint::lint_with_config;
 pub use live::lint_live;
+pub use notifiers::{NOTICES, TEXTS};
 pub use render::render;
 
 use crate::model::{Mode, Policy, Short, Trigger};

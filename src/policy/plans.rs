@@ -7,8 +7,8 @@ use super::conditions::Known;
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Reader};
+use super::per::{Counted, per};
 use super::{names, show, steps};
-use crate::judge::grammar;
 use crate::model::{Budget, Condition, NotCured, Plan, Risk, Step, StepAction, Verify};
 
 /// The plan of a trigger that names none.
@@ -96,58 +96,19 @@ fn plan(item: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Optio
 
 /// `2 per 24h`.
 fn budget(item: &Item<'_>, r: &mut Reader) -> Option<Budget> {
-    let quoted = item.string(r)?;
-    let text = quoted.value;
-    let Some((runs, period)) = text.split_once(" per ") else {
-        r.add(
-            item.fault("budget", format!("`{text}` is not a budget"))
-                .hint("write `2 per 24h`"),
-        );
-        return None;
+    let counted = Counted {
+        code: "budget",
+        what: "a budget",
+        noun: "runs",
+        most: MOST_RUNS,
+        example: "2 per 24h",
+        none: (
+            "a budget of 0 never runs",
+            "to record only, set `mode = \"shadow\"`",
+        ),
     };
-    let runs_at = r.inside(&quoted, 0, runs.len());
-    let runs = match runs.trim().parse::<u32>() {
-        Ok(runs) if (1..=MOST_RUNS).contains(&runs) => Some(runs),
-        Ok(0) => {
-            r.add(
-                Draft::error("budget", runs_at, "a budget of 0 never runs")
-                    .hint("to record only, set `mode = \"shadow\"`"),
-            );
-            None
-        }
-        _ => {
-            r.add(
-                Draft::error(
-                    "budget",
-                    runs_at,
-                    format!("`{}` is not a number of runs", runs.trim()),
-                )
-                .hint(format!("from 1 to {MOST_RUNS} go")),
-            );
-            None
-        }
-    };
-    let offset = text.len() - period.trim_start().len();
-    let period = match grammar::duration(period.trim()) {
-        Ok(period) if period <= LONGEST => Some(period),
-        Ok(_) => {
-            let at = r.inside(&quoted, offset, period.trim().len());
-            let message = format!("the period is longer than {}", show(LONGEST));
-            r.add(Draft::error("budget", at, message));
-            None
-        }
-        Err(e) => {
-            let at = r.inside(&quoted, offset + e.offset, e.len);
-            r.add(
-                Draft::error("budget", at, format!("the period: {}", e.message)).maybe_hint(e.hint),
-            );
-            None
-        }
-    };
-    Some(Budget {
-        runs: runs?,
-        period: period?,
-    })
+    let (runs, period) = per(item, &counted, r)?;
+    Some(Budget { runs, period })
 }
 
 fn verify(item: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Option<Verify> {

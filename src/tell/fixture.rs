@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::channel::Attempt;
+use crate::guard::Notice;
+
 /// A directory that is removed when it is dropped.
 pub(super) struct Scratch(PathBuf);
 
@@ -29,6 +32,15 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A first attempt at a notice that nothing is remembered of.
+pub(super) fn attempt(notice: &Notice) -> Attempt<'_> {
+    Attempt {
+        notice,
+        memory: None,
+        unix: 1_795_250_400,
     }
 }
 
@@ -84,7 +96,10 @@ impl Receiver {
                 let mut hanging = Vec::new();
                 loop {
                     let (mut stream, _) = listener.accept().await.unwrap();
-                    let request = read(&mut stream).await;
+                    // One that breaks off was cut by its sender's end.
+                    let Some(request) = read(&mut stream).await else {
+                        continue;
+                    };
                     requests.lock().unwrap().push(request);
                     let behaviour = script
                         .pop_front()
@@ -108,6 +123,11 @@ impl Receiver {
         }
     }
 
+    /// Its address without a path.
+    pub(super) fn base(&self) -> &str {
+        self.url.trim_end_matches("/hook/hunter2")
+    }
+
     pub(super) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
@@ -119,7 +139,7 @@ impl Drop for Receiver {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Request {
+async fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {
@@ -127,14 +147,14 @@ async fn read(stream: &mut TcpStream) -> Request {
                 head: String::from_utf8(bytes[..end].to_vec()).unwrap(),
                 body: bytes[end + 4..].to_vec(),
             };
-            let length: usize = request.header("content-length").unwrap().parse().unwrap();
+            let length = request.header("content-length").unwrap_or("0");
+            let length: usize = length.parse().unwrap();
             if request.body.len() >= length {
-                return request;
+                return Some(request);
             }
         }
         let mut buffer = [0; 4096];
-        let n = stream.read(&mut buffer).await.unwrap();
-        assert!(n > 0, "the request ended early");
+        let n = stream.read(&mut buffer).await.ok().filter(|n| *n > 0)?;
         bytes.extend_from_slice(&buffer[..n]);
     }
 }

@@ -1,13 +1,20 @@
-//! One notifier's queue: in order, bounded, with its own counts.
+//! One notifier's queue: in order, bounded, with its own counts, its rate, and
+//! what it remembers of the matters that are open at its receiver.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::channel::{Channel, Failure};
+use super::ledger::Remembered;
+use super::thread::Thread;
+use super::throttle::Throttle;
 use crate::guard::{Notice, NoticeKind};
+use crate::model::{Moment, Rate};
 
 /// After so many failures a notice makes way for the next.
 const PATIENCE: u32 = 5;
@@ -31,11 +38,25 @@ pub struct Counts {
     pub last_failure: Option<String>,
 }
 
+/// Where notices go and how.
+pub(super) struct Route {
+    pub(super) channel: Box<dyn Channel>,
+    pub(super) rate: Option<Rate>,
+    /// The kinds of notice that it takes; empty is all of them.
+    pub(super) only: Vec<String>,
+}
+
 /// One notifier's queue.
 pub(super) struct Lane {
     pub(super) name: String,
     pub(super) channel: Box<dyn Channel>,
+    /// The kinds of notice that it takes; empty is all of them.
+    only: Vec<String>,
     queue: Mutex<Queue>,
+    throttle: Mutex<Throttle>,
+    threads: Mutex<BTreeMap<String, Remembered>>,
+    /// When what is open is told again next.
+    refresh_at: Mutex<Option<Instant>>,
     /// Told when a notice was added.
     pub(super) arrived: Notify,
 }
@@ -54,13 +75,68 @@ struct Entry {
 }
 
 impl Lane {
-    pub(super) fn new(name: String, channel: Box<dyn Channel>) -> Self {
+    pub(super) fn new(name: String, route: Route, threads: BTreeMap<String, Remembered>) -> Self {
         Self {
             name,
-            channel,
+            channel: route.channel,
+            only: route.only,
             queue: Mutex::default(),
+            throttle: Mutex::new(Throttle::new(route.rate)),
+            threads: Mutex::new(threads),
+            refresh_at: Mutex::new(None),
             arrived: Notify::new(),
         }
+    }
+
+    /// Whether it takes notices of this kind.
+    pub(super) fn takes(&self, kind: NoticeKind) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == kind.name())
+    }
+
+    /// How long its rate makes the next attempt wait.
+    pub(super) fn held_back(&self) -> Duration {
+        lock(&self.throttle).wait(Instant::now())
+    }
+
+    /// What its channel has remembered of a thread.
+    pub(super) fn memory(&self, key: &str) -> Option<String> {
+        lock(&self.threads)
+            .get(key)
+            .map(|(_, memory)| memory.clone())
+    }
+
+    /// Remembers, or forgets.
+    pub(super) fn remember(&self, key: &str, at: Moment, memory: Option<&str>) {
+        let mut threads = lock(&self.threads);
+        match memory {
+            Some(memory) => threads.insert(key.to_owned(), (at, memory.to_owned())),
+            None => threads.remove(key),
+        };
+    }
+
+    /// Waits until what is open has to be told again; for ever where nothing
+    /// has to be.
+    pub(super) async fn refresh_due(&self) {
+        let Some(every) = self.channel.keep_alive() else {
+            return std::future::pending().await;
+        };
+        let next = *lock(&self.refresh_at).get_or_insert_with(|| Instant::now() + every);
+        tokio::time::sleep_until(next).await;
+        *lock(&self.refresh_at) = Some(Instant::now() + every);
+    }
+
+    /// What is open: told of within `longest` before `now`.
+    pub(super) fn open(&self, now: Moment, longest: Duration) -> Vec<String> {
+        let mut threads = lock(&self.threads);
+        threads.retain(|_, (at, _)| now.since(*at) < longest);
+        threads.values().map(|(_, memory)| memory.clone()).collect()
+    }
+
+    /// Telling again failed: it counts, and the next time may fare better.
+    pub(super) fn not_refreshed(&self, failure: &Failure) {
+        let mut queue = lock(&self.queue);
+        queue.counts.failed += 1;
+        queue.counts.last_failure = Some(failure.reason.clone());
     }
 
     /// Its numbers, now.
@@ -100,6 +176,7 @@ impl Lane {
         let mut queue = lock(&self.queue);
         let notice = Arc::clone(&queue.waiting.front()?.notice);
         queue.under_way = Some(notice.id.clone());
+        lock(&self.throttle).count(Instant::now());
         Some(notice)
     }
 
@@ -111,6 +188,23 @@ impl Lane {
         if std::mem::take(&mut queue.counts.failing) > 0 {
             tracing::info!(notifier = self.name, "notices are delivered again");
         }
+    }
+
+    /// Takes out what was made before a matter's last notice and still waits:
+    /// it would open again what is closed. Returns the ids.
+    pub(super) fn supersede(&self, last: &Notice, thread: &Thread) -> Vec<String> {
+        let mut queue = lock(&self.queue);
+        let mut superseded = Vec::new();
+        queue.waiting.retain(|entry| {
+            let late = entry.notice.id != last.id
+                && entry.notice.at <= last.at
+                && Thread::of(&entry.notice).is_some_and(|t| t.key == thread.key);
+            if late {
+                superseded.push(entry.notice.id.clone());
+            }
+            !late
+        });
+        superseded
     }
 
     /// Counts a failure and puts the notice back, unless it is given up.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Notice;
+use crate::model::Moment;
 
 /// The file's name.
 const NAME: &str = "outbox.jsonl";
@@ -28,6 +29,10 @@ const VERSION: u32 = 1;
 /// Pairs of notice and notifier that are remembered, so that none is accepted
 /// twice.
 const REMEMBERED: usize = 4096;
+
+/// Threads that are remembered; the one that was told of the longest ago goes
+/// first.
+const THREADS: usize = 1024;
 
 /// A file is rewritten when it is longer than this and than twice what it was
 /// after the last time, in bytes.
@@ -43,6 +48,8 @@ pub(super) enum Fate {
     GivenUp,
     /// There was no room for it.
     Dropped,
+    /// Its matter was closed at the receiver before it came to it.
+    Superseded,
 }
 
 /// One line.
@@ -64,7 +71,18 @@ enum Line {
         to: String,
         fate: Fate,
     },
+    Thread {
+        to: String,
+        key: String,
+        /// When it was last told of.
+        at: Moment,
+        /// Absent once it is over.
+        memory: Option<String>,
+    },
 }
+
+/// What a notifier remembers of a thread, and when it last told of it.
+pub(super) type Remembered = (Moment, String);
 
 /// Why the outbox cannot be opened, or cannot promise.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +136,8 @@ struct Record {
     last: u64,
     known: BTreeSet<(String, String)>,
     known_in_order: VecDeque<(String, String)>,
+    /// By notifier and key.
+    threads: BTreeMap<(String, String), Remembered>,
 }
 
 impl Ledger {
@@ -218,6 +238,37 @@ impl Ledger {
         written
     }
 
+    /// What a notifier remembers, by thread.
+    pub(super) fn threads(&self, to: &str) -> BTreeMap<String, Remembered> {
+        let of = |name: &str| name == to;
+        let threads = self.record.threads.iter();
+        threads
+            .filter(|((name, _), _)| of(name))
+            .map(|((_, key), remembered)| (key.clone(), remembered.clone()))
+            .collect()
+    }
+
+    /// Remembers what a notifier knows of a thread, or that it is over. Durable
+    /// when it returns well: it is what keeps a restart from opening a second
+    /// issue.
+    pub(super) fn remember(
+        &mut self,
+        to: &str,
+        key: &str,
+        at: Moment,
+        memory: Option<&str>,
+    ) -> io::Result<()> {
+        let line = Line::Thread {
+            to: to.into(),
+            key: key.into(),
+            at,
+            memory: memory.map(str::to_owned),
+        };
+        let written = self.append(&line, memory.is_some());
+        self.record.read(line);
+        written
+    }
+
     fn append(&mut self, line: &Line, durable: bool) -> io::Result<()> {
         if self.file.is_none() || self.bytes > LONG.max(2 * self.bytes_when_new) {
             self.renew()?;
@@ -249,6 +300,14 @@ impl Ledger {
             text.extend(encode(&Line::Accepted {
                 notice: Arc::clone(notice),
                 to: to.clone(),
+            })?);
+        }
+        for ((to, key), (at, memory)) in &self.record.threads {
+            text.extend(encode(&Line::Thread {
+                to: to.clone(),
+                key: key.clone(),
+                at: *at,
+                memory: Some(memory.clone()),
             })?);
         }
         let beside = self.path.with_extension("jsonl.new");
@@ -309,6 +368,23 @@ impl Record {
                     .or_insert_with(|| (notice, BTreeSet::new()))
                     .1
                     .extend(to);
+            }
+            Line::Thread {
+                to,
+                key,
+                at,
+                memory: Some(memory),
+            } => {
+                self.threads.insert((to, key), (at, memory));
+                if self.threads.len() > THREADS
+                    && let Some(oldest) = self.threads.iter().min_by_key(|(_, (at, _))| *at)
+                {
+                    let oldest = oldest.0.clone();
+                    self.threads.remove(&oldest);
+                }
+            }
+            Line::Thread { to, key, .. } => {
+                self.threads.remove(&(to, key));
             }
             Line::Settled { id, to, .. } => {
                 let Some(&place) = self.places.get(&id) else {
@@ -489,6 +565,44 @@ mod tests {
         assert_eq!(ledger.record.known.len(), REMEMBERED);
         assert_eq!(ledger.record.known_in_order.len(), REMEMBERED);
         assert!(ledger.record.waiting.is_empty() && ledger.record.places.is_empty());
+    }
+
+    #[test]
+    fn a_thread_is_remembered_over_restarts_until_it_is_over() {
+        let scratch = Scratch::new();
+        let at = Moment::from_millis;
+        let (mut ledger, _) = Ledger::open(scratch.path()).unwrap();
+        ledger.remember("github", "a/1", at(1), Some("7")).unwrap();
+        ledger.remember("github", "a/2", at(2), Some("8")).unwrap();
+        ledger.remember("github", "a/1", at(3), None).unwrap();
+        ledger.remember("am", "a/1", at(3), Some("x")).unwrap();
+        for _ in 0..2 {
+            let (ledger, damaged) = Ledger::open(scratch.path()).unwrap();
+            assert_eq!(damaged, 0);
+            let expected = BTreeMap::from([("a/2".to_owned(), (at(2), "8".to_owned()))]);
+            assert_eq!(ledger.threads("github"), expected);
+            assert_eq!(ledger.threads("am").len(), 1);
+        }
+    }
+
+    #[test]
+    fn threads_that_never_end_are_bounded_and_the_oldest_go_first() {
+        let mut record = Record::default();
+        for n in 0..THREADS + 10 {
+            record.read(Line::Thread {
+                to: "github".into(),
+                key: n.to_string(),
+                at: Moment::from_millis(n as u64),
+                memory: Some(String::new()),
+            });
+        }
+        assert_eq!(record.threads.len(), THREADS);
+        let has = |n: usize| {
+            record
+                .threads
+                .contains_key(&("github".into(), n.to_string()))
+        };
+        assert!(!has(9) && has(10));
     }
 
     #[test]

@@ -6,7 +6,32 @@ use std::fmt::Write as _;
 
 use super::template::{Escape, render};
 use crate::guard::Notice;
+use crate::model::Notifier;
 use crate::view::NoticeView;
+
+/// The texts of the user's own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    /// By the notice's kind.
+    by_kind: BTreeMap<String, String>,
+    /// For every other kind.
+    other: Option<String>,
+}
+
+impl Texts {
+    /// Those of a notifier.
+    pub(super) fn of(notifier: &Notifier) -> Self {
+        Self {
+            by_kind: notifier.templates.clone(),
+            other: notifier.template.clone(),
+        }
+    }
+
+    fn of_kind(&self, kind: &str) -> Option<&str> {
+        let own = self.by_kind.get(kind).or(self.other.as_ref());
+        own.map(String::as_str)
+    }
+}
 
 /// What a channel sends.
 pub(super) struct Message {
@@ -19,14 +44,10 @@ pub(super) struct Message {
 impl Message {
     /// Puts a notice into words. A broken template must not swallow a notice:
     /// the default text is sent instead, and says so.
-    pub(super) fn new(
-        notice: &Notice,
-        templates: &BTreeMap<String, String>,
-        escape: Escape,
-    ) -> Self {
+    pub(super) fn new(notice: &Notice, texts: &Texts, escape: Escape) -> Self {
         let mut view = NoticeView::new(notice);
         let kind = notice.kind.name();
-        let own = templates.get(kind).and_then(|source| {
+        let own = texts.of_kind(kind).and_then(|source| {
             render(source, &view, escape)
                 .inspect_err(|fault| {
                     tracing::warn!(
@@ -60,9 +81,15 @@ mod tests {
     use super::*;
     use crate::tell::template::full;
 
+    fn texts(kind: &str, template: &str) -> Texts {
+        Texts {
+            by_kind: BTreeMap::from([(kind.to_owned(), template.to_owned())]),
+            other: None,
+        }
+    }
+
     fn message(template: &str) -> Message {
-        let templates = BTreeMap::from([("opened".to_owned(), template.to_owned())]);
-        Message::new(&full(), &templates, Escape::Nothing)
+        Message::new(&full(), &texts("opened", template), Escape::Nothing)
     }
 
     #[test]
@@ -83,9 +110,22 @@ mod tests {
 
     #[test]
     fn a_template_of_another_kind_changes_nothing() {
-        let templates = BTreeMap::from([("closed".to_owned(), "x".to_owned())]);
-        let message = Message::new(&full(), &templates, Escape::Nothing);
+        let message = Message::new(&full(), &texts("closed", "x"), Escape::Nothing);
         assert_eq!(message.own, None);
         assert!(!message.view.text.contains("template"));
+    }
+
+    #[test]
+    fn a_text_for_all_kinds_yields_to_that_of_the_kind() {
+        let text = |kind| {
+            let texts = Texts {
+                other: Some("any".to_owned()),
+                ..texts(kind, "one")
+            };
+            let message = Message::new(&full(), &texts, Escape::Nothing);
+            message.own
+        };
+        assert_eq!(text("opened").as_deref(), Some("one"));
+        assert_eq!(text("closed").as_deref(), Some("any"));
     }
 }

@@ -10,10 +10,12 @@
 //! configuration says), proxies from the environment, shells, and secrets in
 //! any log or error.
 
+mod alertmanager;
 mod backoff;
 mod channel;
 #[cfg(test)]
 mod fixture;
+mod github;
 #[cfg(test)]
 mod hostile;
 mod http;
@@ -21,13 +23,18 @@ mod lane;
 mod ledger;
 mod message;
 mod outbox;
+mod pagerduty;
 mod run;
 mod secret;
 mod slack;
 mod template;
+mod thread;
+mod throttle;
+mod trial;
 mod webhook;
 
 pub use backoff::Pace;
 pub use outbox::{Accepted, Clock, Counts, Outbox, OutboxError};
 pub use secret::{SecretError, check_secret};
-pub use template::check_template;
+pub use template::{check_template, preview_template};
+pub use trial::try_once;

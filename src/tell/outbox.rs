@@ -6,7 +6,13 @@
 //! oldest regular update goes first, then the oldest notice, and that is
 //! counted and said. A notice that its receiver refuses, or that has failed
 //! five times, makes way for the next one and is tried again after it, so that
-//! one that cannot be delivered does not block those that can.
+//! one that cannot be delivered does not block those that can. What comes
+//! faster than a notifier's rate waits.
+//!
+//! Some receivers hold an alert or an issue per incident. What is to be known
+//! of it is remembered beside the notices, so that a restart goes on with the
+//! same one; alerts that end by themselves are told again from it, whenever the
+//! lane waits for something else.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,9 +28,10 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::backoff::{Pace, jitter};
-use super::channel::{Channel, Failure, channel};
-use super::lane::{Lane, lock};
+use super::channel::{Attempt, Delivered, Failure, Memory, channel};
+use super::lane::{Lane, Route, lock};
 use super::ledger::{Fate, Ledger};
+use super::thread::Thread;
 use crate::guard::Notice;
 use crate::model::{Moment, Notifier};
 use crate::view::value;
@@ -69,16 +76,20 @@ impl Outbox {
         pace: Pace,
         clock: Clock,
     ) -> Result<Self, OutboxError> {
-        let channels = notifiers
-            .iter()
-            .map(|(name, notifier)| (name.clone(), channel(notifier)))
-            .collect();
-        Self::over(directory, channels, pace, clock)
+        let routes = notifiers.iter().map(|(name, notifier)| {
+            let route = Route {
+                channel: channel(notifier),
+                rate: notifier.rate,
+                only: notifier.only.clone(),
+            };
+            (name.clone(), route)
+        });
+        Self::over(directory, routes.collect(), pace, clock)
     }
 
     fn over(
         directory: &Path,
-        channels: BTreeMap<String, Box<dyn Channel>>,
+        routes: BTreeMap<String, Route>,
         pace: Pace,
         clock: Clock,
     ) -> Result<Self, OutboxError> {
@@ -94,9 +105,12 @@ impl Outbox {
             .map(|(notice, to)| (Arc::clone(notice), to.clone()))
             .collect();
         let outbox = Self {
-            lanes: channels
+            lanes: routes
                 .into_iter()
-                .map(|(name, channel)| (name.clone(), Lane::new(name, channel)))
+                .map(|(name, route)| {
+                    let threads = ledger.threads(&name);
+                    (name.clone(), Lane::new(name, route, threads))
+                })
                 .collect(),
             ledger: Arc::new(Mutex::new(ledger)),
             pace,
@@ -145,9 +159,14 @@ impl Outbox {
                 "not told: no such notifier is configured"
             );
         }
+        let wanted = known.into_iter().filter(|name| {
+            let lane = self.lanes.get(name);
+            lane.is_some_and(|lane| lane.takes(notice.kind))
+        });
+        let wanted: Vec<String> = wanted.collect();
         let notice = Arc::new(notice);
         let mut ledger = lock(&self.ledger);
-        let (new, durable) = ledger.accept(&notice, known);
+        let (new, durable) = ledger.accept(&notice, wanted);
         for name in &new {
             if let Some(lane) = self.lanes.get(name) {
                 self.queue(&mut ledger, lane, &notice);
@@ -204,25 +223,102 @@ impl Outbox {
     }
 
     async fn serve(&self, lane: &Lane) {
+        // Nobody knows how long the agent was away.
+        self.refresh(lane).await;
         loop {
-            let Some(notice) = lane.next() else {
-                lane.arrived.notified().await;
+            if lane.is_idle() {
+                self.meanwhile(lane, lane.arrived.notified()).await;
                 continue;
-            };
-            let (moment, ahead) = (self.clock)();
-            let unix = moment.unix_millis(ahead).div_euclid(1000);
-            let attempt = AssertUnwindSafe(lane.channel.deliver(&notice, unix)).catch_unwind();
-            let outcome = attempt
-                .await
-                .unwrap_or_else(|_| Err(Failure::new("the notifier panicked")));
-            match outcome {
-                Ok(()) => {
-                    lane.delivered(&notice);
-                    self.settle(lane, &notice, Fate::Delivered).await;
-                }
+            }
+            let held_back = lane.held_back();
+            if !held_back.is_zero() {
+                self.meanwhile(lane, sleep(held_back)).await;
+                continue;
+            }
+            let Some(notice) = lane.next() else { continue };
+            match self.attempt(lane, &notice).await {
+                Ok(delivered) => self.delivered(lane, &notice, delivered).await,
                 Err(failure) => self.failed(lane, &notice, failure).await,
             }
         }
+    }
+
+    /// Waits for something, and tells again meanwhile what would be taken for
+    /// over.
+    async fn meanwhile(&self, lane: &Lane, something: impl Future<Output = ()>) {
+        let mut something = pin!(something);
+        loop {
+            tokio::select! {
+                () = &mut something => return,
+                () = lane.refresh_due() => self.refresh(lane).await,
+            }
+        }
+    }
+
+    async fn refresh(&self, lane: &Lane) {
+        if lane.channel.keep_alive().is_none() {
+            return;
+        }
+        let (now, ahead) = (self.clock)();
+        let unix = now.unix_millis(ahead).div_euclid(1000);
+        // A notice is tried for as long: what nobody has told of since then is
+        // over, and word of it was lost.
+        for memory in lane.open(now, self.pace.give_up) {
+            let again = AssertUnwindSafe(lane.channel.refresh(&memory, unix)).catch_unwind();
+            if let Ok(Err(failure)) = again.await {
+                lane.not_refreshed(&failure);
+                tracing::warn!(
+                    notifier = lane.name,
+                    reason = failure.reason,
+                    "an open alert could not be kept alive"
+                );
+            }
+        }
+    }
+
+    async fn attempt(&self, lane: &Lane, notice: &Notice) -> Result<Delivered, Failure> {
+        let (moment, ahead) = (self.clock)();
+        let memory = Thread::of(notice).and_then(|thread| lane.memory(&thread.key));
+        let attempt = Attempt {
+            notice,
+            memory: memory.as_deref(),
+            unix: moment.unix_millis(ahead).div_euclid(1000),
+        };
+        AssertUnwindSafe(lane.channel.deliver(attempt))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Failure::new("the notifier panicked")))
+    }
+
+    /// Remembers what is to be remembered, then settles.
+    async fn delivered(&self, lane: &Lane, notice: &Notice, delivered: Delivered) {
+        tracing::debug!(
+            notice = notice.id,
+            notifier = lane.name,
+            said = delivered.said,
+            "delivered"
+        );
+        let mut settled = vec![(notice.id.clone(), Fate::Delivered)];
+        let mut memory = None;
+        if let Some(thread) = Thread::of(notice).filter(|_| lane.channel.is_threaded()) {
+            if thread.ends {
+                let late = lane.supersede(notice, &thread);
+                settled.extend(late.into_iter().map(|id| (id, Fate::Superseded)));
+                memory = lane.memory(&thread.key).map(|_| (thread.key, None));
+            } else if let Memory::Is(text) = delivered.memory {
+                memory = Some((thread.key, Some(text)));
+            }
+        }
+        if let Some((key, text)) = &memory {
+            lane.remember(key, notice.at, text.as_deref());
+        }
+        lane.delivered(notice);
+        self.settle(
+            lane,
+            settled,
+            memory.map(|(key, text)| (key, notice.at, text)),
+        )
+        .await;
     }
 
     /// Gives up or waits.
@@ -242,7 +338,8 @@ impl Outbox {
                 "given up: it could not be delivered for {}",
                 value::span(age)
             );
-            self.settle(lane, notice, Fate::GivenUp).await;
+            let given_up = vec![(notice.id.clone(), Fate::GivenUp)];
+            self.settle(lane, given_up, None).await;
         } else if failures == 1 {
             tracing::warn!(
                 notice = notice.id,
@@ -261,18 +358,37 @@ impl Outbox {
                 value::span(wait)
             );
         }
-        sleep(wait).await;
+        self.meanwhile(lane, sleep(wait)).await;
     }
 
-    /// Writes down what became of a notice, away from the tasks that deliver:
-    /// the disk may be slow.
-    async fn settle(&self, lane: &Lane, notice: &Notice, fate: Fate) {
+    /// Writes down what became of notices and what is remembered, away from the
+    /// tasks that deliver: the disk may be slow.
+    async fn settle(
+        &self,
+        lane: &Lane,
+        notices: Vec<(String, Fate)>,
+        memory: Option<(String, Moment, Option<String>)>,
+    ) {
         let ledger = Arc::clone(&self.ledger);
-        let (id, name) = (notice.id.clone(), lane.name.clone());
-        let written =
-            tokio::task::spawn_blocking(move || settle(&mut lock(&ledger), &id, &name, fate));
+        let name = lane.name.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut ledger = lock(&ledger);
+            if let Some((key, at, memory)) = memory
+                && let Err(error) = ledger.remember(&name, &key, at, memory.as_deref())
+            {
+                tracing::warn!(
+                    notifier = name,
+                    thread = key,
+                    %error,
+                    "the outbox cannot be written: after a restart this matter may be told as a new one"
+                );
+            }
+            for (id, fate) in notices {
+                settle(&mut ledger, &id, &name, fate);
+            }
+        });
         if written.await.is_err() {
-            tracing::error!(notice = notice.id, "the outbox's file could not be kept");
+            tracing::error!(notifier = lane.name, "the outbox's file could not be kept");
         }
         self.settled.notify_waiters();
     }
@@ -299,6 +415,8 @@ mod tests {
 
     use super::*;
     use crate::guard::NoticeKind;
+    use crate::model::Rate;
+    use crate::tell::channel::Channel;
     use crate::tell::fixture::Scratch;
     use crate::tell::template::full;
 
@@ -308,6 +426,11 @@ mod tests {
         answers: Arc<Mutex<VecDeque<Answer>>>,
         seen: Arc<Mutex<Vec<(String, Duration)>>>,
         begun: Option<Instant>,
+        rate: Option<Rate>,
+        only: Vec<String>,
+        /// It holds an alert per incident, and has to be told of it again so
+        /// often.
+        keep_alive: Option<Duration>,
     }
 
     #[derive(Clone)]
@@ -323,6 +446,7 @@ mod tests {
                 answers: Arc::new(Mutex::new(answers.into_iter().collect())),
                 seen: Arc::default(),
                 begun: Some(Instant::now()),
+                ..Self::default()
             }
         }
 
@@ -336,18 +460,39 @@ mod tests {
     }
 
     impl Channel for Script {
-        fn deliver<'a>(&'a self, notice: &'a Notice, _: i64) -> BoxFuture<'a, Result<(), Failure>> {
+        fn deliver<'a>(
+            &'a self,
+            attempt: Attempt<'a>,
+        ) -> BoxFuture<'a, Result<Delivered, Failure>> {
+            let notice = attempt.notice;
             Box::pin(async move {
                 let at = self.begun.map_or(Duration::ZERO, |b| b.elapsed());
                 lock(&self.seen).push((notice.id.clone(), at));
                 let answer = lock(&self.answers).pop_front();
                 match answer {
-                    None => Ok(()),
+                    None if self.is_threaded() => {
+                        Ok(Delivered::default().keeping(format!("again {}", notice.id)))
+                    }
+                    None => Ok(Delivered::default()),
                     Some(Answer::Fails(failure)) => Err(failure),
                     Some(Answer::Hangs) => std::future::pending().await,
                     Some(Answer::Panics) => panic!("on purpose"),
                 }
             })
+        }
+
+        fn is_threaded(&self) -> bool {
+            self.keep_alive.is_some()
+        }
+
+        fn keep_alive(&self) -> Option<Duration> {
+            self.keep_alive
+        }
+
+        fn refresh<'a>(&'a self, memory: &'a str, _: i64) -> BoxFuture<'a, Result<(), Failure>> {
+            let at = self.begun.map_or(Duration::ZERO, |b| b.elapsed());
+            lock(&self.seen).push((memory.to_owned(), at));
+            Box::pin(std::future::ready(Ok(())))
         }
     }
 
@@ -364,19 +509,20 @@ mod tests {
     }
 
     fn outbox(scratch: &Scratch, pace: Pace, channels: &[(&str, &Script)]) -> Outbox {
-        let channels = channels
-            .iter()
-            .map(|&(name, script)| {
-                let channel: Box<dyn Channel> = Box::new(script.clone());
-                (name.to_owned(), channel)
-            })
-            .collect();
+        let routes = channels.iter().map(|&(name, script)| {
+            let route = Route {
+                channel: Box::new(script.clone()),
+                rate: script.rate,
+                only: script.only.clone(),
+            };
+            (name.to_owned(), route)
+        });
         let begun = Instant::now();
         let clock: Clock = Arc::new(move || {
             let passed = u64::try_from(begun.elapsed().as_millis()).unwrap();
             (Moment::from_millis(600_000 + passed), 1_795_249_800_000)
         });
-        Outbox::over(scratch.path(), channels, pace, clock).unwrap()
+        Outbox::over(scratch.path(), routes.collect(), pace, clock).unwrap()
     }
 
     async fn until_idle(outbox: &Outbox) {
@@ -582,6 +728,126 @@ mod tests {
         let third = outbox(&scratch, Pace::default(), &[("pager", &script)]);
         until_idle(&third).await;
         assert!(script.ids().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_faster_than_the_rate_waits_in_order() {
+        let scratch = Scratch::new();
+        let script = Script {
+            rate: Some(Rate {
+                notices: 2,
+                period: Duration::from_secs(60),
+            }),
+            ..Script::new([fails()])
+        };
+        let outbox = outbox(&scratch, Pace::default(), &[("slack", &script)]);
+        for n in 0..5 {
+            outbox
+                .submit(notice(n, NoticeKind::Opened, &["slack"]))
+                .unwrap();
+        }
+        until_idle(&outbox).await;
+        // An attempt that failed was one for the receiver too.
+        assert_eq!(script.ids(), ["n/0", "n/0", "n/1", "n/2", "n/3", "n/4"]);
+        let times = script.times();
+        assert!(times[1] <= 1, "{times:?}");
+        assert_eq!(times[2..], [60, 60 + times[1], 120, 120 + times[1]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_notifier_takes_only_the_kinds_that_it_is_for() {
+        let scratch = Scratch::new();
+        let script = Script {
+            only: vec!["opened".into(), "closed".into()],
+            ..Script::new([])
+        };
+        let outbox = outbox(&scratch, Pace::default(), &[("slack", &script)]);
+        for (n, kind) in NoticeKind::ALL.into_iter().enumerate() {
+            let accepted = outbox.submit(notice(n, kind, &["slack"])).unwrap();
+            assert!(accepted.unknown.is_empty());
+        }
+        until_idle(&outbox).await;
+        assert_eq!(script.ids(), ["n/0", "n/16"]);
+    }
+
+    /// A notifier that is told each minute of what is open.
+    fn alerts(answers: impl IntoIterator<Item = Answer>) -> Script {
+        Script {
+            keep_alive: Some(Duration::from_secs(60)),
+            ..Script::new(answers)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_open_is_told_again_until_its_close_also_after_a_restart() {
+        let scratch = Scratch::new();
+        let script = alerts([]);
+        let first = outbox(&scratch, Pace::default(), &[("am", &script)]);
+        first
+            .submit(notice(0, NoticeKind::Opened, &["am"]))
+            .unwrap();
+        let _ = timeout(Duration::from_secs(130), first.deliver()).await;
+        assert_eq!(script.ids(), ["n/0", "again n/0", "again n/0"]);
+        drop(first);
+
+        let script = alerts([]);
+        let second = outbox(&scratch, Pace::default(), &[("am", &script)]);
+        let _ = timeout(Duration::from_secs(70), second.deliver()).await;
+        assert_eq!(script.ids(), ["again n/0", "again n/0"]);
+        assert_eq!(script.times(), [0, 60]);
+        second
+            .submit(notice(1, NoticeKind::Closed, &["am"]))
+            .unwrap();
+        let _ = timeout(Duration::from_secs(300), second.deliver()).await;
+        assert_eq!(script.ids()[2..], ["again n/0", "n/1"]);
+        drop(second);
+
+        let script = alerts([]);
+        let third = outbox(&scratch, Pace::default(), &[("am", &script)]);
+        let _ = timeout(Duration::from_secs(300), third.deliver()).await;
+        assert!(script.ids().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_has_told_of_for_a_day_is_over() {
+        let scratch = Scratch::new();
+        let script = alerts([]);
+        let outbox = outbox(&scratch, Pace::default(), &[("am", &script)]);
+        outbox
+            .submit(notice(0, NoticeKind::Opened, &["am"]))
+            .unwrap();
+        let _ = timeout(Duration::from_hours(30), outbox.deliver()).await;
+        let last = *script.times().last().unwrap();
+        assert!((86_300..=86_400).contains(&last), "{last}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_notice_opens_nothing_that_was_closed() {
+        let scratch = Scratch::new();
+        let refused = Answer::Fails(Failure {
+            refused: true,
+            ..Failure::new("status 400")
+        });
+        let script = alerts([refused]);
+        let outbox = outbox(&scratch, Pace::default(), &[("pager", &script)]);
+        let other = Notice {
+            incident: Some(13),
+            ..notice(2, NoticeKind::Opened, &["pager"])
+        };
+        for notice in [
+            notice(0, NoticeKind::Opened, &["pager"]),
+            notice(1, NoticeKind::Closed, &["pager"]),
+            other,
+        ] {
+            outbox.submit(notice).unwrap();
+        }
+        until_idle(&outbox).await;
+        let told: Vec<_> = script
+            .ids()
+            .into_iter()
+            .filter(|id| !id.starts_with("again"))
+            .collect();
+        assert_eq!(told, ["n/0", "n/1", "n/2"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,6 @@
 //! is no shell, and its environment is a clean one: another notifier's secret
 //! may be in ours.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
@@ -20,10 +19,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::channel::{Channel, Failure};
-use super::message::Message;
+use super::channel::{Attempt, Channel, Delivered, Failure};
+use super::message::{Message, Texts};
 use super::template::Escape;
-use crate::guard::Notice;
 use crate::view::{NoticeView, value};
 
 /// Between TERM and KILL.
@@ -47,17 +45,18 @@ const PASSED: [&str; 8] = [
 /// A command that tells people.
 pub(super) struct Run {
     pub(super) command: Vec<String>,
-    pub(super) templates: BTreeMap<String, String>,
+    pub(super) texts: Texts,
     pub(super) timeout: Duration,
 }
 
 impl Channel for Run {
-    fn deliver<'a>(&'a self, notice: &'a Notice, _: i64) -> BoxFuture<'a, Result<(), Failure>> {
+    fn deliver<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Delivered, Failure>> {
         Box::pin(async move {
-            let view = Message::new(notice, &self.templates, Escape::Nothing).into_view();
+            let view = Message::new(attempt.notice, &self.texts, Escape::Nothing).into_view();
             let body = serde_json::to_vec(&view)
                 .map_err(|e| Failure::new(format!("the notice cannot be written as JSON: {e}")))?;
-            self.hand_over(&view, &body).await
+            self.hand_over(&view, &body).await?;
+            Ok(Delivered::saying("it ended with status 0"))
         })
     }
 }
@@ -229,12 +228,13 @@ mod tests {
 
     use super::*;
     use crate::tell::fixture::Scratch;
+    use crate::tell::fixture::attempt;
     use crate::tell::template::full;
 
     fn shell(script: &str) -> Run {
         Run {
             command: ["sh", "-c", script].map(String::from).into(),
-            templates: BTreeMap::new(),
+            texts: Texts::default(),
             timeout: Duration::from_secs(20),
         }
     }
@@ -244,7 +244,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path().join("notice.json");
         let script = format!("cat > {}; test \"$BACKSTOP_KIND\" = opened", path.display());
-        shell(&script).deliver(&full(), 0).await.unwrap();
+        shell(&script).deliver(attempt(&full())).await.unwrap();
         let json: serde_json::Value =
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(json["service"], "checkout");
@@ -255,18 +255,18 @@ mod tests {
     #[tokio::test]
     async fn a_failure_says_how_it_ended_and_what_it_said() {
         let run = shell("echo no pager >&2; exit 3");
-        let failure = run.deliver(&full(), 0).await.unwrap_err();
+        let failure = run.deliver(attempt(&full())).await.unwrap_err();
         assert_eq!(failure.reason, "it ended with exit status: 3: no pager");
         let mut run = shell("");
         run.command = vec!["/nonexistent/pager".into()];
-        let failure = run.deliver(&full(), 0).await.unwrap_err();
+        let failure = run.deliver(attempt(&full())).await.unwrap_err();
         assert!(failure.reason.starts_with("it did not start"));
     }
 
     #[tokio::test]
     async fn a_flood_on_standard_error_is_drained_and_cut() {
         let run = shell("head -c 3000000 /dev/zero | tr '\\0' x >&2; exit 1");
-        let failure = run.deliver(&full(), 0).await.unwrap_err();
+        let failure = run.deliver(attempt(&full())).await.unwrap_err();
         assert!(failure.reason.contains("xxx"));
         assert!(failure.reason.chars().count() < 300);
     }
@@ -280,7 +280,7 @@ mod tests {
             path.display()
         ));
         run.timeout = Duration::from_millis(300);
-        let failure = run.deliver(&full(), 0).await.unwrap_err();
+        let failure = run.deliver(attempt(&full())).await.unwrap_err();
         assert_eq!(failure.reason, "it did not end within 300ms");
         let pids = std::fs::read_to_string(path).unwrap();
         assert_eq!(pids.lines().count(), 2);
@@ -295,7 +295,7 @@ mod tests {
         let path = scratch.path().join("pid");
         let run = shell(&format!("echo $$ > {}; exec sleep 600", path.display()));
         let notice = full();
-        let mut delivery = run.deliver(&notice, 0);
+        let mut delivery = run.deliver(attempt(&notice));
         let pid = loop {
             let _ = timeout(Duration::from_millis(20), &mut delivery).await;
             match std::fs::read_to_string(&path) {

@@ -81,6 +81,11 @@ impl Revealed {
         &self.0
     }
 
+    /// The secret after a prefix, such as a scheme of authorization.
+    pub(super) fn after(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.0)
+    }
+
     /// A text from outside with every occurrence of the secret taken out.
     pub(super) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[secret]")

@@ -5,44 +5,43 @@
 //! watch and through a screen reader. Names and reasons are escaped, so that
 //! none can mention a channel or forge a link.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::channel::{Channel, Failure};
+use super::channel::{Attempt, Channel, Delivered, Failure};
 use super::http;
-use super::message::Message;
+use super::message::{Message, Texts};
 use super::secret::reveal;
 use super::template::{Escape, escape_slack};
-use crate::guard::Notice;
 use crate::model::Secret;
 
 /// A Slack channel, by its incoming webhook.
 pub(super) struct Slack {
     pub(super) url: Secret,
-    pub(super) templates: BTreeMap<String, String>,
+    pub(super) texts: Texts,
     pub(super) timeout: Duration,
 }
 
 impl Channel for Slack {
-    fn deliver<'a>(&'a self, notice: &'a Notice, unix: i64) -> BoxFuture<'a, Result<(), Failure>> {
+    fn deliver<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Delivered, Failure>> {
         Box::pin(async move {
             let url = reveal(&self.url).map_err(|e| Failure::new(e.to_string()))?;
-            let message = Message::new(notice, &self.templates, Escape::Slack);
+            let message = Message::new(attempt.notice, &self.texts, Escape::Slack);
             let body = serde_json::json!({ "text": text(message) }).to_string();
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let said = http::post(&url, headers, body.into_bytes(), self.timeout, unix).await?;
+            let said =
+                http::post(&url, headers, body.into_bytes(), self.timeout, attempt.unix).await?;
             // Slack answers `ok`, others answer JSON. A page is what a captive
             // portal or a login wall puts in between: nobody was told.
-            if said.trim_start().starts_with('<') {
+            if said.body.trim_start().starts_with('<') {
                 return Err(Failure::new(
                     "it answered with a web page, not as Slack does",
                 ));
             }
-            Ok(())
+            Ok(Delivered::saying(said.in_words()))
         })
     }
 }
@@ -66,7 +65,7 @@ mod tests {
     fn a_version_mentions_nobody() {
         let mut notice = full();
         notice.current = Some("<!channel> & co".into());
-        let text = text(Message::new(&notice, &BTreeMap::new(), Escape::Slack));
+        let text = text(Message::new(&notice, &Texts::default(), Escape::Slack));
         insta::assert_snapshot!(text, @r"
         *checkout: payment-failure fired, critical (incident 12)*
         What: payment-failure has held for 10m.

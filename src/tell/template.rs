@@ -28,6 +28,19 @@ pub(super) enum Escape {
     Nothing,
     /// Slack's mrkdwn: `&`, `<` and `>`.
     Slack,
+    /// GitHub's Markdown: what formats, links, mentions or refers.
+    Markdown,
+}
+
+impl Escape {
+    /// A value as the receiver has to be given it.
+    pub(super) fn apply(self, text: &str) -> String {
+        match self {
+            Self::Nothing => text.to_owned(),
+            Self::Slack => escape_slack(text),
+            Self::Markdown => escape_markdown(text),
+        }
+    }
 }
 
 /// Looks whether a template can be used: it parses, and it renders a notice in
@@ -41,6 +54,27 @@ pub fn check_template(source: &str) -> Result<(), String> {
         render(source, &NoticeView::new(&notice), Escape::Nothing)?;
     }
     Ok(())
+}
+
+/// A template's text for a notice of this kind, with everything known where it
+/// belongs to an incident and almost nothing where it does not: what a receiver
+/// would read.
+///
+/// # Errors
+///
+/// What is wrong with the template and where, for people.
+pub fn preview_template(
+    source: &str,
+    kind: NoticeKind,
+    incident: Option<u64>,
+) -> Result<String, String> {
+    let notice = if incident.is_some() { full() } else { bare() };
+    let notice = Notice {
+        kind,
+        incident,
+        ..notice
+    };
+    render(source, &NoticeView::new(&notice), Escape::Nothing)
 }
 
 /// Renders a template over a notice.
@@ -69,6 +103,25 @@ pub(super) fn escape_slack(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
+/// A backslash before what is markup, and a space of no width after what
+/// mentions a person or refers to an issue: no backslash keeps GitHub from that.
+fn escape_markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(
+            c,
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~'
+        ) {
+            out.push('\\');
+        }
+        out.push(c);
+        if matches!(c, '@' | '#') {
+            out.push('\u{200b}');
+        }
+    }
+    out
+}
+
 fn print(out: &mut Output, _: &mut State, value: &Value, escape: Escape) -> Result<(), Error> {
     if value.is_undefined() {
         return Err(Error::new(
@@ -79,11 +132,7 @@ fn print(out: &mut Output, _: &mut State, value: &Value, escape: Escape) -> Resu
     if value.is_none() {
         return Ok(());
     }
-    let text = value.to_string();
-    let text = match escape {
-        Escape::Nothing => text,
-        Escape::Slack => escape_slack(&text),
-    };
+    let text = escape.apply(&value.to_string());
     out.write_str(&text).map_err(Error::from)
 }
 
@@ -207,6 +256,14 @@ mod tests {
         assert_eq!(
             rendered("<!here> {{ condition }}", Escape::Slack).unwrap(),
             "<!here> payment_failure &gt; 10% for 10m"
+        );
+    }
+
+    #[test]
+    fn markdown_mentions_nobody_and_refers_to_nothing() {
+        assert_eq!(
+            Escape::Markdown.apply("@ann #12 [x](y) <b> a_b `c` > 5%"),
+            "@\u{200b}ann #\u{200b}12 \\[x\\](y) \\<b\\> a\\_b \\`c\\` \\> 5%"
         );
     }
 }

@@ -15,9 +15,9 @@ use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 
-use super::channel::{Channel, Failure};
+use super::channel::{Attempt, Channel, Delivered, Failure};
 use super::http;
-use super::message::Message;
+use super::message::{Message, Texts};
 use super::secret::{Revealed, reveal};
 use super::template::Escape;
 use crate::guard::Notice;
@@ -28,25 +28,25 @@ pub(super) struct Webhook {
     pub(super) url: Secret,
     pub(super) secret: Option<Secret>,
     pub(super) headers: BTreeMap<String, String>,
-    pub(super) templates: BTreeMap<String, String>,
+    pub(super) texts: Texts,
     pub(super) timeout: Duration,
 }
 
 impl Channel for Webhook {
-    fn deliver<'a>(&'a self, notice: &'a Notice, unix: i64) -> BoxFuture<'a, Result<(), Failure>> {
+    fn deliver<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Delivered, Failure>> {
+        let Attempt { notice, unix, .. } = attempt;
         Box::pin(async move {
             let url = reveal(&self.url).map_err(|e| Failure::new(e.to_string()))?;
             let secret = match &self.secret {
                 Some(secret) => Some(reveal(secret).map_err(|e| Failure::new(e.to_string()))?),
                 None => None,
             };
-            let view = Message::new(notice, &self.templates, Escape::Nothing).into_view();
+            let view = Message::new(notice, &self.texts, Escape::Nothing).into_view();
             let body = serde_json::to_vec(&view)
                 .map_err(|e| Failure::new(format!("the notice cannot be written as JSON: {e}")))?;
             let headers = self.headers(notice, secret.as_ref(), &body, unix)?;
-            http::post(&url, headers, body, self.timeout, unix)
-                .await
-                .map(drop)
+            let answer = http::post(&url, headers, body, self.timeout, unix).await?;
+            Ok(Delivered::saying(answer.in_words()))
         })
     }
 }
@@ -126,7 +126,7 @@ mod tests {
                 ("X-Backstop-Signature".into(), "t=1,v1=00".into()),
                 ("Authorization".into(), "Bearer x".into()),
             ]),
-            templates: BTreeMap::new(),
+            texts: Texts::default(),
             timeout: Duration::from_secs(1),
         };
         let headers = webhook.headers(&full(), None, b"{}", 0).unwrap();

@@ -191,7 +191,9 @@ impl NoticeView {
             NoticeKind::FreezeEnding => "the freeze ends soon".into(),
             NoticeKind::Update => "the incident is still open".into(),
             NoticeKind::Escalated => "a person is NEEDED".into(),
+            NoticeKind::Acknowledged => "somebody looks after it".into(),
             NoticeKind::Closed => "the incident is closed".into(),
+            NoticeKind::Test => "a TEST, nothing has happened".into(),
         }
     }
 
@@ -343,7 +345,9 @@ const fn part(kind: NoticeKind) -> &'static str {
         | NoticeKind::Blind
         | NoticeKind::SeesAgain
         | NoticeKind::FreezeEnding
-        | NoticeKind::Closed => "Your part",
+        | NoticeKind::Acknowledged
+        | NoticeKind::Closed
+        | NoticeKind::Test => "Your part",
     }
 }
 
@@ -432,7 +436,10 @@ mod tests {
 
     fn notice(kind: NoticeKind) -> Notice {
         let (reason, next, stop) = sentences(kind);
-        let about_a_trigger = !matches!(kind, NoticeKind::Frozen | NoticeKind::FreezeEnding);
+        let about_a_trigger = !matches!(
+            kind,
+            NoticeKind::Frozen | NoticeKind::FreezeEnding | NoticeKind::Test
+        );
         let blind = matches!(kind, NoticeKind::Blind | NoticeKind::SeesAgain);
         let measured = about_a_trigger && !blind;
         let unread = Cause {
@@ -527,7 +534,17 @@ mod tests {
                 "",
                 "backstop ack 12",
             ),
+            NoticeKind::Acknowledged => (
+                "ann looks after incident 12: on it; escalation pauses for 30m",
+                "If it is still open then, people are called again.",
+                "",
+            ),
             NoticeKind::Closed => ("closed as cured: it stayed quiet", "", ""),
+            NoticeKind::Test => (
+                "a test of the notifier pager",
+                "Nothing: no incident is open.",
+                "",
+            ),
         }
     }
 

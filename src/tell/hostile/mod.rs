@@ -2,6 +2,10 @@
 //! notice is lost, none is told of twice, no decision waits, and no secret is
 //! in any reason.
 
+mod alertmanager;
+mod github;
+mod pagerduty;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,12 +13,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::Pace;
-use super::fixture::{Behaviour, Receiver, Request, Scratch};
-use super::outbox::{Clock, Counts, Outbox};
-use super::template::full;
-use crate::guard::Notice;
+use crate::guard::{Notice, NoticeKind};
 use crate::model::{Moment, Notifier, NotifierKind, Secret};
+use crate::tell::backoff::Pace;
+use crate::tell::fixture::{Behaviour, Receiver, Request, Scratch};
+use crate::tell::outbox::{Clock, Counts, Outbox};
+use crate::tell::template::full;
 
 const SECRET: &str = "the key of the signature";
 
@@ -26,7 +30,10 @@ fn webhook(url: &str) -> Notifier {
             headers: BTreeMap::new(),
         },
         templates: BTreeMap::new(),
+        template: None,
         timeout: Duration::from_secs(10),
+        rate: None,
+        only: Vec::new(),
     }
 }
 
@@ -59,6 +66,18 @@ fn notice(n: u32, notify: &[&str]) -> Notice {
     notice.id = format!("checkout/12/{n}");
     notice.notify = notify.iter().map(|&n| n.to_owned()).collect();
     notice
+}
+
+fn of_kind(n: u32, kind: NoticeKind, notify: &[&str]) -> Notice {
+    Notice {
+        kind,
+        ..notice(n, notify)
+    }
+}
+
+/// A body as JSON.
+fn json(request: &Request) -> serde_json::Value {
+    serde_json::from_slice(&request.body).unwrap()
 }
 
 /// Delivers until nothing waits, within a bound.

@@ -1,0 +1,597 @@
+//! `[notifiers.NAME]`: how people are reached, by which channel, with which
+//! texts, and how often at most.
+//!
+//! Secrets are never in the file: it says which file, environment variable or
+//! systemd credential has them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fault::{Draft, SECRET, listed, nearest};
+use super::item::Item;
+use super::keys::{Keys, LONGEST, Later, Reader};
+use super::per::{Counted, per};
+use super::steps::argv;
+use super::{names, requests};
+use crate::model::{Notifier, NotifierKind, Rate, Secret};
+
+/// The notices whose texts can be replaced: the names of
+/// `guard::NoticeKind`, which this room may not see; a test holds them equal.
+pub const NOTICES: [&str; 18] = [
+    "opened",
+    "asked",
+    "decided",
+    "held",
+    "rolling_back",
+    "step_done",
+    "cured",
+    "not_cured",
+    "failed",
+    "blind",
+    "sees_again",
+    "frozen",
+    "freeze_ending",
+    "update",
+    "escalated",
+    "acknowledged",
+    "closed",
+    "test",
+];
+
+/// Texts by name, for every kind of notice: for those who have to know and need
+/// not act, and for customers.
+pub const TEXTS: [(&str, &str); 2] = [
+    (
+        "stakeholder",
+        include_str!("../../policies/templates/stakeholder.txt"),
+    ),
+    (
+        "customer",
+        include_str!("../../policies/templates/customer.txt"),
+    ),
+];
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Attempts are kept one by one while their period lasts.
+const MOST_NOTICES: u32 = 1000;
+
+/// Where PagerDuty takes events outside of Europe.
+const PAGERDUTY: &str = "https://events.pagerduty.com";
+
+/// GitHub's own API.
+const GITHUB: &str = "https://api.github.com";
+
+const MOST_LABELS: usize = 50;
+const MOST_LINKS: usize = 20;
+const MOST_URLS: usize = 20;
+
+/// Channels of later versions, and the nearest thing that works.
+const LATER: [Later; 1] = [(
+    "email",
+    "send it with `type = \"run\"` and `command = [\"mail\", …]`",
+)];
+
+/// The ways to give a value: plain, file, environment, credential.
+type Ways = [&'static str; 4];
+
+const URL: Ways = ["url", "url_file", "url_env", "url_credential"];
+const SIGNED: Ways = ["secret", "secret_file", "secret_env", "secret_credential"];
+const ROUTING_KEY: Ways = [
+    "routing_key",
+    "routing_key_file",
+    "routing_key_env",
+    "routing_key_credential",
+];
+const TOKEN: Ways = ["token", "token_file", "token_env", "token_credential"];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Run,
+    Webhook,
+    Slack,
+    PagerDuty,
+    Alertmanager,
+    GitHub,
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("run", Kind::Run),
+    ("webhook", Kind::Webhook),
+    ("slack", Kind::Slack),
+    ("pagerduty", Kind::PagerDuty),
+    ("alertmanager", Kind::Alertmanager),
+    ("github", Kind::GitHub),
+];
+
+/// The keys of a kind. What holds an alert or an issue per incident has no
+/// `only`: it must hear of the end of what it has opened.
+const fn known(kind: Option<Kind>) -> &'static [&'static str] {
+    match kind {
+        Some(Kind::Run) => &[
+            "type",
+            "timeout",
+            "rate",
+            "only",
+            "text",
+            "template",
+            "templates",
+            "command",
+        ],
+        Some(Kind::Webhook) => &[
+            "type",
+            "timeout",
+            "rate",
+            "only",
+            "text",
+            "template",
+            "templates",
+            "url",
+            "url_file",
+            "url_env",
+            "url_credential",
+            "secret",
+            "secret_file",
+            "secret_env",
+            "secret_credential",
+            "headers",
+        ],
+        Some(Kind::Slack) => &[
+            "type",
+            "timeout",
+            "rate",
+            "only",
+            "text",
+            "template",
+            "templates",
+            "url",
+            "url_file",
+            "url_env",
+            "url_credential",
+        ],
+        Some(Kind::PagerDuty) => &[
+            "type",
+            "timeout",
+            "rate",
+            "text",
+            "template",
+            "templates",
+            "url",
+            "routing_key",
+            "routing_key_file",
+            "routing_key_env",
+            "routing_key_credential",
+            "links",
+        ],
+        Some(Kind::Alertmanager) => &[
+            "type",
+            "timeout",
+            "rate",
+            "text",
+            "template",
+            "templates",
+            "urls",
+            "token",
+            "token_file",
+            "token_env",
+            "token_credential",
+            "labels",
+        ],
+        Some(Kind::GitHub) => &[
+            "type",
+            "timeout",
+            "rate",
+            "text",
+            "template",
+            "templates",
+            "repository",
+            "token",
+            "token_file",
+            "token_env",
+            "token_credential",
+            "api",
+            "labels",
+        ],
+        // For a channel whose type is not known: no key of any is called
+        // unknown.
+        None => &[
+            "type",
+            "timeout",
+            "rate",
+            "only",
+            "text",
+            "template",
+            "templates",
+            "command",
+            "url",
+            "url_file",
+            "url_env",
+            "url_credential",
+            "secret",
+            "secret_file",
+            "secret_env",
+            "secret_credential",
+            "headers",
+            "routing_key",
+            "routing_key_file",
+            "routing_key_env",
+            "routing_key_credential",
+            "links",
+            "urls",
+            "token",
+            "token_file",
+            "token_env",
+            "token_credential",
+            "labels",
+            "from",
+            "to",
+            "server",
+            "repository",
+            "api",
+        ],
+    }
+}
+
+/// Reads one notifier.
+pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
+    let table = item.value.as_table();
+    let kind = table
+        .and_then(|table| table.get("type"))
+        .and_then(|value| value.get_ref().as_str())
+        .and_then(|name| KINDS.iter().find(|(known, _)| *known == name));
+    let known = known(kind.map(|(_, kind)| *kind));
+    let keys = item.table(format!("notifier `{}`", item.key), known, &[], r)?;
+    let kind = keys
+        .need("type", "\"slack\"", r)?
+        .choice_or_later(&KINDS, &LATER, r);
+    let timeout = keys
+        .duration("timeout", Duration::from_millis(100)..=LONGEST, r)
+        .unwrap_or(DEFAULT_TIMEOUT);
+    let rate = match keys.get("rate") {
+        Some(item) => rate(&item, r).map(Some),
+        None => Some(None),
+    };
+    let template = text(&keys, r);
+    let templates = match keys.get("templates") {
+        Some(item) => templates(&item, r),
+        None => BTreeMap::new(),
+    };
+    let kind = kind?;
+    let only = match kind {
+        Kind::Run | Kind::Webhook | Kind::Slack => only(&keys, r),
+        Kind::PagerDuty | Kind::Alertmanager | Kind::GitHub => Some(Vec::new()),
+    };
+    let kind = match kind {
+        Kind::Run => NotifierKind::Run {
+            command: argv(
+                &keys.need("command", "[\"/usr/local/bin/page\"]", r)?,
+                &[],
+                r,
+            )?,
+        },
+        Kind::Webhook => webhook(&keys, r)?,
+        Kind::Slack => NotifierKind::Slack {
+            url: slack_url(&keys, r)?,
+        },
+        Kind::PagerDuty => pagerduty(&keys, r)?,
+        Kind::Alertmanager => alertmanager(&keys, r)?,
+        Kind::GitHub => github(&keys, r)?,
+    };
+    Some(Notifier {
+        kind,
+        templates,
+        template,
+        timeout,
+        rate: rate?,
+        only: only?,
+    })
+}
+
+/// The text of every kind that has none of its own: one of ours by its name, or
+/// a template.
+fn text(keys: &Keys<'_>, r: &mut Reader) -> Option<String> {
+    if keys.has("text") && keys.has("template") {
+        // Says that one of them is enough.
+        keys.one_of(&["text", "template"], &[], r);
+        return None;
+    }
+    if let Some(item) = keys.get("text") {
+        return item.choice(&TEXTS, r).map(ToOwned::to_owned);
+    }
+    keys.get("template").and_then(|item| template(&item, r))
+}
+
+/// `10 per 1m`.
+fn rate(item: &Item<'_>, r: &mut Reader) -> Option<Rate> {
+    let counted = Counted {
+        code: "rate",
+        what: "a rate",
+        noun: "notices",
+        most: MOST_NOTICES,
+        example: "10 per 1m",
+        none: (
+            "a rate of 0 tells nobody",
+            "to tell nobody, leave the notifier out of every `notify`",
+        ),
+    };
+    let (notices, period) = per(item, &counted, r)?;
+    Some(Rate { notices, period })
+}
+
+/// The kinds that a notifier is for.
+fn only(keys: &Keys<'_>, r: &mut Reader) -> Option<Vec<String>> {
+    let Some(item) = keys.get("only") else {
+        return Some(Vec::new());
+    };
+    let mut kinds = Vec::new();
+    for entry in item.elements(NOTICES.len(), r)? {
+        let name = entry.string(r)?.value;
+        if !NOTICES.contains(&name) {
+            r.add(
+                entry
+                    .fault("value", format!("there is no notice `{name}`"))
+                    .hint(near(name)),
+            );
+            return None;
+        }
+        kinds.push(name.to_owned());
+    }
+    if kinds.is_empty() {
+        r.add(
+            item.fault("value", "a notifier for no notice tells nobody")
+                .hint("leave `only` out to be told everything"),
+        );
+        return None;
+    }
+    Some(kinds)
+}
+
+fn near(name: &str) -> String {
+    nearest(name, NOTICES).map_or_else(
+        || format!("there are {}", listed(NOTICES)),
+        |near| format!("did you mean `{near}`?"),
+    )
+}
+
+fn webhook(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
+    let url = secret(keys, URL, true, r);
+    let secret = kept(keys, SIGNED, r)?;
+    let headers = requests::headers(keys, r);
+    Some(NotifierKind::Webhook {
+        url: url?,
+        secret,
+        headers: headers?,
+    })
+}
+
+fn slack_url(keys: &Keys<'_>, r: &mut Reader) -> Option<Secret> {
+    let url = secret(keys, URL, true, r)?;
+    if let Some(item) = keys.get("url") {
+        r.add(
+            Draft::warning(
+                SECRET,
+                item.key_at,
+                "whoever knows the URL of a Slack webhook can post to it",
+            )
+            .hint("write `url_file`, `url_env` or `url_credential` instead"),
+        );
+    }
+    Some(url)
+}
+
+fn pagerduty(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
+    let routing_key = needed(keys, ROUTING_KEY, r);
+    let url = match keys.get("url") {
+        Some(item) => requests::url(&item, r),
+        None => Some(PAGERDUTY.to_owned()),
+    };
+    let mut links = BTreeMap::new();
+    if let Some(item) = keys.get("links") {
+        for link in item.named(MOST_LINKS, r) {
+            links.insert(link.key.clone(), requests::url(&link, r));
+        }
+    }
+    let links = super::all(links);
+    Some(NotifierKind::PagerDuty {
+        routing_key: routing_key?,
+        url: url?,
+        links: links?,
+    })
+}
+
+fn alertmanager(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
+    let item = keys.need("urls", "[\"http://127.0.0.1:9093\"]", r);
+    let urls = item.and_then(|item| {
+        let elements = item.elements(MOST_URLS, r)?;
+        if elements.is_empty() {
+            r.add(item.fault("value", "`urls` names no Alertmanager"));
+            return None;
+        }
+        let read: Vec<_> = elements.iter().map(|e| requests::url(e, r)).collect();
+        read.into_iter().collect::<Option<Vec<_>>>()
+    });
+    let token = kept(keys, TOKEN, r);
+    let labels = match keys.get("labels") {
+        Some(item) => labels(&item, r),
+        None => Some(BTreeMap::new()),
+    };
+    Some(NotifierKind::Alertmanager {
+        urls: urls?,
+        token: token?,
+        labels: labels?,
+    })
+}
+
+fn github(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
+    let repository = keys.need("repository", "\"owner/name\"", r);
+    let repository = repository.and_then(|item| {
+        let text = item.string(r)?.value;
+        let good = |part: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !part.is_empty() && !part.starts_with('.') && part.chars().all(fits)
+        };
+        if text.split('/').count() == 2 && text.split('/').all(good) {
+            return Some(text.to_owned());
+        }
+        let hint = "write `owner/name`, as in its address";
+        r.add(
+            item.fault("value", format!("`{text}` is not a repository"))
+                .hint(hint),
+        );
+        None
+    });
+    let token = needed(keys, TOKEN, r);
+    let api = match keys.get("api") {
+        Some(item) => requests::url(&item, r),
+        None => Some(GITHUB.to_owned()),
+    };
+    let labels = match keys.get("labels") {
+        Some(item) => item.strings(r)?,
+        None => Vec::new(),
+    };
+    Some(NotifierKind::GitHub {
+        repository: repository?,
+        token: token?,
+        api: api?,
+        labels: labels.iter().map(|l| l.value.to_owned()).collect(),
+    })
+}
+
+/// Labels of an alert, but those that are ours.
+fn labels(item: &Item<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
+    const OURS: [&str; 7] = [
+        "alertname",
+        "service",
+        "host",
+        "mode",
+        "severity",
+        "incident",
+        "trigger",
+    ];
+    let mut labels = BTreeMap::new();
+    let mut good = true;
+    for label in item.named(MOST_LABELS, r) {
+        let name = label.key.as_str();
+        let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let fits =
+            name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit());
+        let message = if OURS.contains(&name) {
+            Some(format!("the label `{name}` says what the notice is about"))
+        } else if !fits {
+            Some(format!("`{name}` is not the name of a label"))
+        } else {
+            None
+        };
+        if let Some(message) = message {
+            r.add(Draft::error("label", label.key_at.clone(), message));
+            good = false;
+        }
+        match label.string(r) {
+            Some(text) => drop(labels.insert(name.to_owned(), text.value.to_owned())),
+            None => good = false,
+        }
+    }
+    good.then_some(labels)
+}
+
+/// A secret that may be left out, and never stands in the file. `Some(None)` is
+/// none.
+#[expect(clippy::option_option, reason = "a fault, none, or a secret")]
+fn kept(keys: &Keys<'_>, ways: Ways, r: &mut Reader) -> Option<Option<Secret>> {
+    if let Some(item) = keys.get(ways[0]) {
+        r.add(
+            Draft::error(
+                SECRET,
+                item.key_at,
+                "a secret does not belong into a config file",
+            )
+            .hint(format!(
+                "write `{}`, `{}` or `{}` instead",
+                ways[1], ways[2], ways[3]
+            )),
+        );
+    }
+    if ways[1..].iter().any(|way| keys.has(way)) {
+        secret(keys, ways, false, r).map(Some)
+    } else {
+        Some(None)
+    }
+}
+
+/// A secret that must be there, and never stands in the file.
+fn needed(keys: &Keys<'_>, ways: Ways, r: &mut Reader) -> Option<Secret> {
+    let kept = kept(keys, ways, r)?;
+    if kept.is_none() && !keys.has(ways[0]) {
+        // Says which keys there are.
+        return secret(keys, ways, false, r);
+    }
+    kept
+}
+
+/// Exactly one of the four ways to give a value; `plain` where the first is
+/// offered.
+fn secret(keys: &Keys<'_>, ways: Ways, plain: bool, r: &mut Reader) -> Option<Secret> {
+    let item = keys.one_of(if plain { &ways } else { &ways[1..] }, &[], r)?;
+    if item.key == ways[0] {
+        return requests::url(&item, r).map(Secret::Plain);
+    }
+    if item.key == ways[1] {
+        return names::path(&item, r).map(Secret::File);
+    }
+    let text = item.string(r)?.value;
+    if item.key == ways[2] {
+        let good = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !good {
+            let message = format!("`{text}` is not the name of an environment variable");
+            r.add(item.fault("name", message));
+            return None;
+        }
+        return Some(Secret::Env(text.to_owned()));
+    }
+    if text.contains('/') || text.starts_with('.') {
+        let message = format!("`{text}` is not the name of a credential");
+        r.add(
+            item.fault("name", message)
+                .hint("the name in the unit's `LoadCredential=NAME:/path`"),
+        );
+        return None;
+    }
+    Some(Secret::Credential(text.to_owned()))
+}
+
+fn templates(item: &Item<'_>, r: &mut Reader) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in item.named(NOTICES.len(), r) {
+        if !NOTICES.contains(&entry.key.as_str()) {
+            let message = format!("there is no notice `{}`", entry.key);
+            r.add(
+                Draft::error("unknown-key", entry.key_at.clone(), message).hint(near(&entry.key)),
+            );
+        }
+        if let Some(text) = template(&entry, r) {
+            out.insert(entry.key.clone(), text);
+        }
+    }
+    out
+}
+
+/// A template that parses; one that does not is a fault.
+fn template(item: &Item<'_>, r: &mut Reader) -> Option<String> {
+    let text = item.string(r)?.value;
+    let environment = minijinja::Environment::new();
+    if let Err(e) = environment.template_from_str(text) {
+        let detail = e
+            .detail()
+            .map_or_else(|| e.kind().to_string(), str::to_owned);
+        let line = match e.line() {
+            Some(line) if line > 1 => format!(", on its line {line}"),
+            _ => String::new(),
+        };
+        let message = format!("this is not a template: {detail}{line}");
+        r.add(
+            item.fault("template", message)
+                .hint("templates are minijinja's: `{{ service }}`, `{% if target %}…{% endif %}`"),
+        );
+    }
+    Some(text.to_owned())
+}
