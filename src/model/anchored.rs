@@ -28,11 +28,12 @@ impl Anchored {
         if text.chars().all(plain) {
             return Ok(Self::Plain(text));
         }
-        let anchored = format!("^(?s:{text})$");
-        let built = RegexBuilder::new(&anchored)
-            .size_limit(LARGEST_REGEX)
-            .build();
-        built.map(Self::Compiled)
+        let compiled = |text: &str| RegexBuilder::new(text).size_limit(LARGEST_REGEX).build();
+        if text.contains(')') {
+            // By itself first: `a)|(b` would close our group and escape it.
+            compiled(&text)?;
+        }
+        compiled(&format!("^(?s:{text})$")).map(Self::Compiled)
     }
 
     pub(super) fn is_match(&self, value: &str) -> bool {
@@ -78,6 +79,8 @@ mod tests {
             let pattern = Anchored::new(text.to_owned()).unwrap();
             assert!(matches!(pattern, Anchored::Compiled(_)), "{text}");
         }
-        assert!(Anchored::new("(".to_owned()).is_err());
+        for text in ["(", "a)|(b"] {
+            assert!(Anchored::new(text.to_owned()).is_err(), "{text}");
+        }
     }
 }
