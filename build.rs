@@ -5,7 +5,6 @@
 //! resident: half a megabyte. Packed (`DT_RELR`, glibc 2.36 and newer, as Debian
 //! 12 has it) they are a few kilobytes. Elsewhere the linker is left alone.
 
-#[expect(clippy::print_stdout, reason = "this is how cargo is told")]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let target = |key: &str| std::env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
