@@ -1,4 +1,4 @@
-//! Runs one step of a plan: a program, or the swap of a link.
+//! Runs one step of a plan: a program, a job of systemd, or the swap of a link.
 //!
 //! The guard decides, the agent makes the intent durable, and only then is this
 //! room asked. It does what the [`Order`] says once, in bounded time and
@@ -16,6 +16,7 @@ mod preflight;
 mod program;
 mod run;
 mod symlink;
+mod systemd;
 
 use std::future::Future;
 use std::time::Duration;
@@ -88,6 +89,9 @@ pub async fn act(
         }
         _ if cancelled_before => (HowEnded::Cancelled, Output::default(), None),
         Action::Run { argv, env } => run::run(order, argv, env, lines, cancel).await,
+        Action::Systemd { unit, action } => {
+            systemd::step(order, unit, *action, lines, cancel).await
+        }
         Action::Symlink { link, to } => {
             let (how, output) = symlink::step(order, link, to, cancel).await;
             (how, output, None)

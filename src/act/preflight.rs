@@ -3,7 +3,8 @@
 //! It is asked of the kernel by the process that would run the step, so that
 //! the sandbox of the unit, its user and its read-only paths are part of the
 //! answer. It changes nothing. What depends on a placeholder is not known
-//! before the incident and is left out.
+//! before the incident and is left out; nor can polkit be asked what it would
+//! say to another verb than the one that is tried.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::program::{Unfit, find, plain};
 use super::symlink::{called, what};
-use crate::model::{StepAction, placeholders_in};
+use super::systemd::{self, SYSTEMCTL, Unit};
+use crate::model::{StepAction, UnitAction, placeholders_in};
 
 /// Why a step could not be done as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,10 @@ pub fn preflight(step: &StepAction) -> Vec<Problem> {
         StepAction::Run(argv) => match argv.first() {
             Some(name) if is_known(name) => program(name).into_iter().collect(),
             _ => Vec::new(),
+        },
+        StepAction::Systemd { unit, action } => match program(SYSTEMCTL) {
+            None if is_known(unit) => unit_of(unit, *action).into_iter().collect(),
+            problem => problem.into_iter().collect(),
         },
         StepAction::Symlink { link, .. } if is_known(link) => directory_of(link),
         StepAction::Symlink { .. } | StepAction::Check(_) | StepAction::Wait(_) => Vec::new(),
@@ -69,6 +75,35 @@ fn program(name: &str) -> Option<Problem> {
         Err(Unfit::Relative) => (
             format!("`{name}` is relative to a directory that nobody has stated"),
             "write its whole path".to_owned(),
+        ),
+    };
+    Some(Problem { found, remedy })
+}
+
+/// What systemd says of a unit.
+fn unit_of(unit: &str, action: UnitAction) -> Option<Problem> {
+    let (found, remedy) = match systemd::ask(unit, action) {
+        Ok(Unit::Fit) => return None,
+        Ok(Unit::Missing) => (
+            format!("systemd knows no unit `{unit}`"),
+            "correct its name, or install it and run `systemctl daemon-reload`".to_owned(),
+        ),
+        Ok(Unit::Masked) => (
+            format!("the unit `{unit}` is masked"),
+            format!("`systemctl unmask {unit}`"),
+        ),
+        Ok(Unit::Broken) => (
+            format!("systemd cannot use the file of `{unit}`"),
+            format!("see `systemctl status {unit}`"),
+        ),
+        Ok(Unit::Incapable) => (
+            format!("`{unit}` cannot be asked to {}", action.verb()),
+            "take another action, or give the unit what it needs (ExecReload=, or no RefuseManualStart=)"
+                .to_owned(),
+        ),
+        Err(why) => (
+            format!("`{unit}` could not be asked about: {why}"),
+            "see that `systemctl show` answers the agent's user".to_owned(),
         ),
     };
     Some(Problem { found, remedy })

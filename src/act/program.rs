@@ -59,7 +59,7 @@ pub(super) enum Unfit {
 }
 
 /// The value of `PATH` that steps get and are looked up in.
-fn search_path() -> OsString {
+pub(super) fn search_path() -> OsString {
     env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into())
 }
 

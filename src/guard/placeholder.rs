@@ -63,6 +63,9 @@ pub enum Fault {
     /// It begins with `/`, or has one where a path is made of it.
     #[error("it is a path, where a name is wanted")]
     Slash,
+    /// systemd would escape it, or take it for another unit: systemd.unit(5).
+    #[error("the instance of a unit has only letters, digits and . _ : -")]
+    Instance,
 }
 
 /// Whether the text is a path, whatever it looks like.
@@ -70,6 +73,7 @@ pub enum Fault {
 enum Use {
     Argument,
     Path,
+    Unit,
 }
 
 /// Fills an argument. In one that has a `/` of its own a value has none.
@@ -102,6 +106,10 @@ pub fn render(step: &StepAction, values: &Values) -> Result<Option<Action>, Unfi
         StepAction::Run(argv) => Some(Action::Run {
             argv: fill_all(argv, values)?,
             env: environment(values),
+        }),
+        StepAction::Systemd { unit, action } => Some(Action::Systemd {
+            unit: fill_as(unit, values, Use::Unit)?,
+            action: *action,
         }),
         StepAction::Symlink { link, to } => Some(Action::Symlink {
             link: fill_as(link, values, Use::Path)?,
@@ -138,7 +146,11 @@ fn fill_as(template: &str, values: &Values, used: Use) -> Result<String, Unfille
                 template: template.to_owned(),
             });
         };
-        if let Some(fault) = fault(name, value, in_path) {
+        let instance = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+        let fault = fault(name, value, in_path || used == Use::Unit).or_else(|| {
+            (used == Use::Unit && !value.chars().all(instance)).then_some(Fault::Instance)
+        });
+        if let Some(fault) = fault {
             return Err(Unfilled::Unsafe {
                 name: name.to_owned(),
                 value: value.clone(),
@@ -177,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::UnitAction;
 
     fn values(pairs: &[(&str, &str)]) -> Values {
         pairs
@@ -309,6 +322,32 @@ mod tests {
             "`{target}` is \"a/b\", which cannot be put into `{target}`: \
              it is a path, where a name is wanted"
         );
+    }
+
+    #[test]
+    fn a_value_stays_the_instance_of_its_unit() {
+        let step = StepAction::Systemd {
+            unit: "app@{target}.service".into(),
+            action: UnitAction::Restart,
+        };
+        let filled = |target: &str| match render(&step, &values(&[("target", target)])) {
+            Ok(Some(Action::Systemd { unit, .. })) => Ok(unit),
+            Ok(other) => panic!("{other:?}"),
+            Err(Unfilled::Unsafe { fault, .. }) => Err(fault),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(filled("v1.2.3").as_deref(), Ok("app@v1.2.3.service"));
+        for (target, fault) in [
+            ("1.2~deb12", Fault::Instance),
+            ("x@y", Fault::Instance),
+            ("a+b", Fault::Instance),
+            ("release/1.2", Fault::Slash),
+            ("*", Fault::Foreign),
+            ("-x", Fault::Sign),
+            ("", Fault::Empty),
+        ] {
+            assert_eq!(filled(target), Err(fault), "{target}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Plan {
         let names = |text: &str| text.contains("{target}");
         self.steps.iter().any(|step| match &step.action {
             StepAction::Run(argv) => argv.iter().any(|a| names(a)),
+            StepAction::Systemd { unit, .. } => names(unit),
             StepAction::Symlink { link, to } => names(link) || names(to),
             StepAction::Check(_) | StepAction::Wait(_) => false,
         })
@@ -219,7 +220,7 @@ impl Service {
                 self.judge.watch(&policy, &key, condition, desk.at);
                 format!("{}: {}", step.name, condition.text)
             }
-            StepAction::Run(_) | StepAction::Symlink { .. } => return,
+            StepAction::Run(_) | StepAction::Systemd { .. } | StepAction::Symlink { .. } => return,
         };
         self.note(What::StepStarted, None, None, &reason, desk);
     }

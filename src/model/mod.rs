@@ -22,7 +22,7 @@ pub use config::{Config, Notifier, NotifierKind, Rate, Role, Secret};
 pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in};
-pub use plan::{Action, Budget, NotCured, Plan, Risk, Step, StepAction, Verify};
+pub use plan::{Action, Budget, NotCured, Plan, Risk, Step, StepAction, UnitAction, Verify};
 pub use policy::{
     Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Policy, ReleaseRule,
     Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger,

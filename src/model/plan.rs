@@ -88,11 +88,45 @@ pub struct Step {
     pub idempotent: bool,
 }
 
+/// What systemd may be asked to do with a unit: the verbs of systemctl(1) that
+/// queue a job or mend a failed state, and none that edits what root declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum UnitAction {
+    Start,
+    Stop,
+    Restart,
+    Reload,
+    ResetFailed,
+}
+
+impl UnitAction {
+    /// As policies write it, and systemctl takes it.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::ResetFailed => "reset-failed",
+        }
+    }
+}
+
 /// What a step does, with placeholders not filled in yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StepAction {
     /// Runs a program.
     Run(Vec<String>),
+    /// Has systemd do something with a unit, and waits for its job.
+    Systemd {
+        /// The unit.
+        unit: String,
+        /// What is done with it.
+        action: UnitAction,
+    },
     /// Points a link elsewhere, atomically.
     Symlink {
         /// The link.
@@ -115,6 +149,13 @@ pub enum Action {
         argv: Vec<String>,
         /// Added to a clean environment: `BACKSTOP_SERVICE` and its siblings.
         env: BTreeMap<String, String>,
+    },
+    /// Has systemd do something with a unit, and waits for its job.
+    Systemd {
+        /// The unit.
+        unit: String,
+        /// What is done with it.
+        action: UnitAction,
     },
     /// Points `link` at `to`, atomically.
     Symlink {

@@ -42,6 +42,9 @@ pub enum HowEnded {
     TimedOut,
     /// A person or a stopping agent ended it.
     Cancelled,
+    /// Who was asked to do it did not allow it to the agent: the remedy is a
+    /// right, not a repair. The reason has both.
+    Denied(String),
     /// A step that is not a program failed; the reason has the path in it.
     Failed(String),
     /// It was ordered in shadow, where nothing may run. That it got this far is
@@ -68,6 +71,7 @@ impl HowEnded {
             Self::SpawnFailed(_) => "spawn_failed",
             Self::TimedOut => "timed_out",
             Self::Cancelled => "cancelled",
+            Self::Denied(_) => "denied",
             Self::Failed(_) => "failed",
             Self::Refused => "refused",
         }
@@ -96,6 +100,7 @@ impl fmt::Display for HowEnded {
             Self::SpawnFailed(reason) => write!(f, "did not start: {reason}"),
             Self::TimedOut => f.write_str("did not end in time and was ended"),
             Self::Cancelled => f.write_str("was cancelled"),
+            Self::Denied(reason) => write!(f, "was not allowed: {reason}"),
             Self::Failed(reason) => write!(f, "failed: {reason}"),
             Self::Refused => f.write_str("was refused: nothing runs in shadow"),
         }

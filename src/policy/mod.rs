@@ -30,6 +30,7 @@ mod signals;
 mod sources;
 mod steps;
 mod triggers;
+mod units;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

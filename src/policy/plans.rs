@@ -202,7 +202,7 @@ fn all_steps(
     known: &Known,
     r: &mut Reader,
 ) -> Option<Vec<Step>> {
-    let example = "[{ run = [\"systemctl\", \"restart\", \"NAME.service\"] }]";
+    let example = "[{ systemd = { unit = \"NAME.service\", action = \"restart\" } }]";
     let item = keys.need("steps", example, r)?;
     let items = item.elements(MOST_STEPS, r)?;
     if items.is_empty() {

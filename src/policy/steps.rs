@@ -7,12 +7,12 @@ use super::fault::{Draft, listed, nearest};
 use super::item::Item;
 use super::keys::{LONGEST, Later, Reader};
 use super::quoted::Quoted;
-use super::{names, show};
+use super::{names, show, units};
 use crate::model::{PLACEHOLDERS, Step, StepAction, placeholders_in};
 
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 4] = ["run", "symlink", "check", "wait"];
+const KINDS: [&str; 5] = ["run", "systemd", "symlink", "check", "wait"];
 
 const STEP: &[&str] = &[
     "name",
@@ -35,16 +35,10 @@ const LATER_IN_STEP: [Later; 1] = [(
 )];
 
 /// Kinds of later versions, and the nearest thing that works.
-const LATER_KINDS: [Later; 2] = [
-    (
-        "systemd",
-        "write `run = [\"systemctl\", \"restart\", \"NAME.service\"]`",
-    ),
-    (
-        "http",
-        "write `run = [\"curl\", \"--fail\", \"--silent\", \"--show-error\", \"URL\"]`",
-    ),
-];
+const LATER_KINDS: [Later; 1] = [(
+    "http",
+    "write `run = [\"curl\", \"--fail\", \"--silent\", \"--show-error\", \"URL\"]`",
+)];
 
 /// One step; `None` with a fault.
 pub(super) fn read(
@@ -109,6 +103,7 @@ pub(super) fn read(
 fn default_name(action: &StepAction) -> String {
     let text = match action {
         StepAction::Run(argv) => argv.join(" "),
+        StepAction::Systemd { unit, action } => format!("{} {unit}", action.verb()),
         StepAction::Symlink { link, to } => format!("point {link} at {to}"),
         StepAction::Check(condition) => format!("check {}", condition.text),
         StepAction::Wait(d) => format!("wait {}", show(*d)),
@@ -121,6 +116,7 @@ fn action(kind: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Opt
     let allowed: &[&str] = if releases { &PLACEHOLDERS } else { &without };
     match kind.key.as_str() {
         "run" => argv(kind, allowed, r).map(StepAction::Run),
+        "systemd" => units::read(kind, allowed, r),
         "symlink" => {
             let keys = kind.table("`symlink`".into(), &["link", "to"], &[], r)?;
             let link = keys.need("link", "\"/srv/NAME/current\"", r);
@@ -205,7 +201,7 @@ pub(super) fn argv(item: &Item<'_>, allowed: &[&str], r: &mut Reader) -> Option<
 }
 
 /// Whether every placeholder of a string is one of those allowed.
-fn filled(quoted: &Quoted<'_>, allowed: &[&str], r: &mut Reader) -> bool {
+pub(super) fn filled(quoted: &Quoted<'_>, allowed: &[&str], r: &mut Reader) -> bool {
     let mut good = true;
     for (name, range) in placeholders_in(quoted.value) {
         if allowed.contains(&name) {
