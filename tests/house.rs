@@ -20,8 +20,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("view", &["guard", "judge"]),
     ("policy", &["judge"]),
     ("sense", &[]),
-    ("act", &[]),
-    ("tell", &["guard", "view"]),
+    // Fetched where they are used, by whoever sends them.
+    ("secret", &[]),
+    ("act", &["secret"]),
+    ("tell", &["guard", "secret", "view"]),
     ("journal", &["guard"]),
     ("control", &["guard", "view"]),
     (

@@ -1,4 +1,5 @@
-//! Runs one step of a plan: a program, a job of systemd, or the swap of a link.
+//! Runs one step of a plan: a program, a job of systemd, a request, or the
+//! swap of a link.
 //!
 //! The guard decides, the agent makes the intent durable, and only then is this
 //! room asked. It does what the [`Order`] says once, in bounded time and
@@ -11,6 +12,7 @@
 //! had to end.
 
 mod family;
+mod http;
 mod output;
 mod preflight;
 mod program;
@@ -91,6 +93,10 @@ pub async fn act(
         Action::Run { argv, env } => run::run(order, argv, env, lines, cancel).await,
         Action::Systemd { unit, action } => {
             systemd::step(order, unit, *action, lines, cancel).await
+        }
+        Action::Http(request) => {
+            let (how, output) = http::step(order, request, cancel).await;
+            (how, output, None)
         }
         Action::Symlink { link, to } => {
             let (how, output) = symlink::step(order, link, to, cancel).await;

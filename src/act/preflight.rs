@@ -14,6 +14,7 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, accessat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::http;
 use super::program::{Unfit, find, plain};
 use super::symlink::{called, what};
 use super::systemd::{self, SYSTEMCTL, Unit};
@@ -47,6 +48,13 @@ pub fn preflight(step: &StepAction) -> Vec<Problem> {
             None if is_known(unit) => unit_of(unit, *action).into_iter().collect(),
             problem => problem.into_iter().collect(),
         },
+        StepAction::Http(request) => http::unreadable(request)
+            .into_iter()
+            .map(|(found, remedy)| Problem {
+                found,
+                remedy: remedy.to_owned(),
+            })
+            .collect(),
         StepAction::Symlink { link, .. } if is_known(link) => directory_of(link),
         StepAction::Symlink { .. } | StepAction::Check(_) | StepAction::Wait(_) => Vec::new(),
     }

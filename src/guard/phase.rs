@@ -100,7 +100,10 @@ impl Run {
     pub fn begins_at(&self, step: usize) -> bool {
         self.plan.steps.iter().take(step).all(|s| match s.action {
             StepAction::Wait(_) | StepAction::Check(_) => true,
-            StepAction::Run(_) | StepAction::Systemd { .. } | StepAction::Symlink { .. } => false,
+            StepAction::Run(_)
+            | StepAction::Systemd { .. }
+            | StepAction::Http(_)
+            | StepAction::Symlink { .. } => false,
         })
     }
 }

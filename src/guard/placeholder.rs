@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Action, StepAction, placeholders_in};
+use crate::model::{Action, HttpRequest, StepAction, placeholders_in};
 
 /// What the placeholders stand for, by name.
 pub type Values = BTreeMap<String, String>;
@@ -52,7 +52,7 @@ pub enum Fault {
     #[error("it has a control character")]
     Control,
     /// In a version; nothing that names one has others.
-    #[error("a version has only letters, digits and . _ : + @ ~ - /")]
+    #[error("only letters, digits and . _ : + @ ~ - / go")]
     Foreign,
     /// `-rf` as an argument of its own is an option, `@name` often a file.
     #[error("it begins with a sign that programs may obey")]
@@ -74,6 +74,10 @@ enum Use {
     Argument,
     Path,
     Unit,
+    /// Of a URL: percent-encoded there, so that it stays what it was.
+    Address,
+    /// Of a header or a body: nothing that ends a string, a field or a line.
+    Text,
 }
 
 /// Fills an argument. In one that has a `/` of its own a value has none.
@@ -111,6 +115,18 @@ pub fn render(step: &StepAction, values: &Values) -> Result<Option<Action>, Unfi
             unit: fill_as(unit, values, Use::Unit)?,
             action: *action,
         }),
+        StepAction::Http(request) => {
+            let text = |template: &String| fill_as(template, values, Use::Text);
+            let headers = request.headers.iter();
+            Some(Action::Http(Box::new(HttpRequest {
+                url: fill_as(&request.url, values, Use::Address)?,
+                headers: headers
+                    .map(|(name, value)| Ok((name.clone(), text(value)?)))
+                    .collect::<Result<_, _>>()?,
+                body: request.body.as_ref().map(text).transpose()?,
+                ..(**request).clone()
+            })))
+        }
         StepAction::Symlink { link, to } => Some(Action::Symlink {
             link: fill_as(link, values, Use::Path)?,
             to: fill_as(to, values, Use::Path)?,
@@ -136,7 +152,11 @@ pub fn environment(values: &Values) -> BTreeMap<String, String> {
 
 fn fill_as(template: &str, values: &Values, used: Use) -> Result<String, Unfilled> {
     // No placeholder has a `/` in its name.
-    let in_path = used == Use::Path || template.contains('/');
+    let in_path = match used {
+        Use::Argument => template.contains('/'),
+        Use::Path | Use::Unit | Use::Address => true,
+        Use::Text => false,
+    };
     let mut filled = String::with_capacity(template.len());
     let mut from = 0;
     for (name, at) in placeholders_in(template) {
@@ -146,10 +166,7 @@ fn fill_as(template: &str, values: &Values, used: Use) -> Result<String, Unfille
                 template: template.to_owned(),
             });
         };
-        let instance = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
-        let fault = fault(name, value, in_path || used == Use::Unit).or_else(|| {
-            (used == Use::Unit && !value.chars().all(instance)).then_some(Fault::Instance)
-        });
+        let fault = fault(name, value, in_path).or_else(|| misplaced(value, used));
         if let Some(fault) = fault {
             return Err(Unfilled::Unsafe {
                 name: name.to_owned(),
@@ -159,11 +176,37 @@ fn fill_as(template: &str, values: &Values, used: Use) -> Result<String, Unfille
             });
         }
         filled.push_str(&template[from..at.start]);
-        filled.push_str(value);
+        match used {
+            Use::Address => filled.extend(value.bytes().map(encoded)),
+            Use::Argument | Use::Path | Use::Unit | Use::Text => filled.push_str(value),
+        }
         from = at.end;
     }
     filled.push_str(&template[from..]);
     Ok(filled)
+}
+
+/// What keeps a value, good elsewhere, from this use.
+fn misplaced(value: &str, used: Use) -> Option<Fault> {
+    let only = |marks: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
+        value.chars().all(known)
+    };
+    match used {
+        Use::Unit => (!only("._:-")).then_some(Fault::Instance),
+        Use::Text => (!only("._:+@~-/")).then_some(Fault::Foreign),
+        Use::Argument | Use::Path | Use::Address => None,
+    }
+}
+
+/// RFC 3986, 2.3: what is not unreserved is encoded.
+fn encoded(byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    }
 }
 
 /// What keeps `value` from standing for `name`.
@@ -347,6 +390,39 @@ mod tests {
             ("", Fault::Empty),
         ] {
             assert_eq!(filled(target), Err(fault), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_value_stays_where_it_was_put_in_a_request() {
+        let step = StepAction::Http(Box::new(HttpRequest {
+            method: "POST".into(),
+            url: "https://cdn/{target}?by={service}".into(),
+            headers: BTreeMap::from([("x-to".into(), "{target} {secret:t}".into())]),
+            body: Some(r#"{"to": "{target}"}"#.into()),
+            expect: crate::model::Expect::default(),
+            tls: crate::model::Tls::default(),
+            secrets: BTreeMap::new(),
+        }));
+        let filled = |target: &str, service: &str| {
+            let values = values(&[("target", target), ("service", service)]);
+            match render(&step, &values) {
+                Ok(Some(Action::Http(request))) => Ok(*request),
+                Ok(other) => panic!("{other:?}"),
+                Err(Unfilled::Unsafe { fault, .. }) => Err(fault),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        let request = filled("1.2+3", "a&b=c d").unwrap();
+        assert_eq!(request.url, "https://cdn/1.2%2B3?by=a%26b%3Dc%20d");
+        assert_eq!(request.headers["x-to"], "1.2+3 {secret:t}");
+        assert_eq!(request.body.unwrap(), r#"{"to": "1.2+3"}"#);
+        for (target, fault) in [
+            ("a/b", Fault::Slash),
+            ("..", Fault::Dots),
+            ("\"", Fault::Foreign),
+        ] {
+            assert_eq!(filled(target, "x").err(), Some(fault), "{target}");
         }
     }
 

@@ -30,6 +30,10 @@ impl Plan {
         self.steps.iter().any(|step| match &step.action {
             StepAction::Run(argv) => argv.iter().any(|a| names(a)),
             StepAction::Systemd { unit, .. } => names(unit),
+            StepAction::Http(request) => {
+                let mut texts = request.headers.values().chain(&request.body);
+                names(&request.url) || texts.any(|text| names(text))
+            }
             StepAction::Symlink { link, to } => names(link) || names(to),
             StepAction::Check(_) | StepAction::Wait(_) => false,
         })
@@ -220,7 +224,10 @@ impl Service {
                 self.judge.watch(&policy, &key, condition, desk.at);
                 format!("{}: {}", step.name, condition.text)
             }
-            StepAction::Run(_) | StepAction::Systemd { .. } | StepAction::Symlink { .. } => return,
+            StepAction::Run(_)
+            | StepAction::Systemd { .. }
+            | StepAction::Http(_)
+            | StepAction::Symlink { .. } => return,
         };
         self.note(What::StepStarted, None, None, &reason, desk);
     }

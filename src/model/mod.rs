@@ -4,6 +4,7 @@
 mod anchored;
 mod condition;
 mod config;
+mod expectation;
 mod moment;
 mod pattern;
 mod placeholder;
@@ -19,10 +20,13 @@ mod verdict;
 
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
 pub use config::{Config, Notifier, NotifierKind, Rate, Role, Secret};
+pub use expectation::Expectation;
 pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};
-pub use placeholder::{PLACEHOLDERS, placeholders_in};
-pub use plan::{Action, Budget, NotCured, Plan, Risk, Step, StepAction, UnitAction, Verify};
+pub use placeholder::{PLACEHOLDERS, placeholders_in, secrets_in};
+pub use plan::{
+    Action, Budget, HttpRequest, NotCured, Plan, Risk, Step, StepAction, UnitAction, Verify,
+};
 pub use policy::{
     Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Policy, ReleaseRule,
     Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger,

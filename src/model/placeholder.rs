@@ -31,9 +31,37 @@ pub fn placeholders_in(text: &str) -> impl Iterator<Item = (&str, Range<usize>)>
     })
 }
 
+/// Every `{secret:NAME}` in `text`, in order: the name, and the range that it
+/// takes with its braces.
+pub fn secrets_in(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
+    const BEGIN: &str = "{secret:";
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        while let Some(open) = text[from..].find(BEGIN).map(|i| from + i) {
+            let word = &text[open + BEGIN.len()..];
+            let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let len = word.find(|c| !in_name(c)).unwrap_or(word.len());
+            from = open + BEGIN.len() + len;
+            if len > 0 && text[from..].starts_with('}') {
+                from += 1;
+                return Some((&word[..len], open..from));
+            }
+        }
+        None
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_has_its_own_braces() {
+        let text = "Bearer {secret:cdn-1} {secret:} {secret:a b} {secret}{secret:x}";
+        let names: Vec<_> = secrets_in(text).map(|(name, _)| name).collect();
+        assert_eq!(names, ["cdn-1", "x"]);
+        assert!(secrets_in(text).all(|(name, at)| text[at] == format!("{{secret:{name}}}")));
+    }
 
     #[test]
     fn only_a_word_in_braces_is_a_placeholder() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Condition;
+use super::{Condition, Expect, Secret, Tls};
 
 /// An ordered list of steps with its limits and its proof of cure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +115,26 @@ impl UnitAction {
     }
 }
 
+/// A request of a step. Its secrets are named where they go, as
+/// `{secret:NAME}`, and are never in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// `POST`, as a rule.
+    pub method: String,
+    /// Where to; `http` or `https`.
+    pub url: String,
+    /// Sent with the request.
+    pub headers: BTreeMap<String, String>,
+    /// Sent with the request.
+    pub body: Option<String>,
+    /// What makes an answer a success.
+    pub expect: Expect,
+    /// Certificates.
+    pub tls: Tls,
+    /// Where each secret is, by its name.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
 /// What a step does, with placeholders not filled in yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StepAction {
@@ -127,6 +147,8 @@ pub enum StepAction {
         /// What is done with it.
         action: UnitAction,
     },
+    /// Makes an HTTP request.
+    Http(Box<HttpRequest>),
     /// Points a link elsewhere, atomically.
     Symlink {
         /// The link.
@@ -157,6 +179,8 @@ pub enum Action {
         /// What is done with it.
         action: UnitAction,
     },
+    /// Makes an HTTP request, its secrets put in when it is made.
+    Http(Box<HttpRequest>),
     /// Points `link` at `to`, atomically.
     Symlink {
         /// The link.

@@ -144,8 +144,8 @@ pub struct Tls {
     pub key: Option<String>,
 }
 
-/// What makes a probe's answer a success.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What makes the answer to a probe, or to a step, a success.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expect {
     /// Accepted statuses; empty means any 2xx.
     pub status: Vec<u16>,

@@ -8,6 +8,7 @@
 //!
 //! Nothing here reads a clock or a file, except [`files`].
 
+mod calls;
 mod conditions;
 mod config;
 mod difference;

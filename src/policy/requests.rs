@@ -9,6 +9,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use super::fault::{Draft, SECRET, listed, nearest};
 use super::item::Item;
 use super::keys::{Keys, Reader};
+use crate::model::secrets_in;
 
 /// A URL as the client that will use it reads it.
 pub(super) fn url(item: &Item<'_>, r: &mut Reader) -> Option<String> {
@@ -52,6 +53,22 @@ fn secret_warning(item: &Item<'_>, what: &str, r: &mut Reader) {
 
 /// The `headers` of a request.
 pub(super) fn headers(keys: &Keys<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
+    read_headers(keys, |_| false, r)
+}
+
+/// The same, where `{secret:NAME}` keeps a secret out of the policy.
+pub(super) fn headers_with_secrets(
+    keys: &Keys<'_>,
+    r: &mut Reader,
+) -> Option<BTreeMap<String, String>> {
+    read_headers(keys, |value| secrets_in(value).next().is_some(), r)
+}
+
+fn read_headers(
+    keys: &Keys<'_>,
+    is_elsewhere: impl Fn(&str) -> bool,
+    r: &mut Reader,
+) -> Option<BTreeMap<String, String>> {
     let Some(item) = keys.get("headers") else {
         return Some(BTreeMap::new());
     };
@@ -76,6 +93,7 @@ pub(super) fn headers(keys: &Keys<'_>, r: &mut Reader) -> Option<BTreeMap<String
             "x-api-key",
         ]
         .contains(&entry.key.to_ascii_lowercase().as_str())
+            && !is_elsewhere(value.value)
         {
             secret_warning(&entry, "this header carries a secret", r);
         }

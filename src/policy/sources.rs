@@ -326,7 +326,12 @@ fn log(keys: &Keys<'_>, r: &mut Reader) -> Option<SourceKind> {
     })
 }
 
-fn expect(item: &Item<'_>, method: &str, timeout: Duration, r: &mut Reader) -> Option<Expect> {
+pub(super) fn expect(
+    item: &Item<'_>,
+    method: &str,
+    timeout: Duration,
+    r: &mut Reader,
+) -> Option<Expect> {
     let keys = item.table(
         "`expect`".into(),
         &["status", "body_contains", "json", "within"],
@@ -358,7 +363,7 @@ fn expect(item: &Item<'_>, method: &str, timeout: Duration, r: &mut Reader) -> O
             r.add(item.fault(
                 "value",
                 format!(
-                    "`within` never matters: the source's timeout of {} comes first",
+                    "`within` never matters: the timeout of {} comes first",
                     super::show(timeout)
                 ),
             ));
@@ -419,7 +424,7 @@ fn json_value(entry: &Item<'_>, r: &mut Reader) -> Option<serde_json::Value> {
     Some(value)
 }
 
-fn tls(keys: &Keys<'_>, r: &mut Reader) -> Option<Tls> {
+pub(super) fn tls(keys: &Keys<'_>, r: &mut Reader) -> Option<Tls> {
     let path = |key: &str, r: &mut Reader| match keys.get(key) {
         Some(item) => names::path(&item, r).map(Some),
         None => Some(None),

@@ -7,12 +7,12 @@ use super::fault::{Draft, listed, nearest};
 use super::item::Item;
 use super::keys::{LONGEST, Later, Reader};
 use super::quoted::Quoted;
-use super::{names, show, units};
+use super::{calls, names, show, units};
 use crate::model::{PLACEHOLDERS, Step, StepAction, placeholders_in};
 
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 5] = ["run", "systemd", "symlink", "check", "wait"];
+const KINDS: [&str; 6] = ["run", "systemd", "http", "symlink", "check", "wait"];
 
 const STEP: &[&str] = &[
     "name",
@@ -34,12 +34,6 @@ const LATER_IN_STEP: [Later; 1] = [(
     "ask before the whole plan: `response = \"approve\"` of the trigger",
 )];
 
-/// Kinds of later versions, and the nearest thing that works.
-const LATER_KINDS: [Later; 1] = [(
-    "http",
-    "write `run = [\"curl\", \"--fail\", \"--silent\", \"--show-error\", \"URL\"]`",
-)];
-
 /// One step; `None` with a fault.
 pub(super) fn read(
     number: usize,
@@ -50,14 +44,20 @@ pub(super) fn read(
 ) -> Option<Step> {
     let keys = item.table(format!("step {number}"), STEP, &LATER_IN_STEP, r)?;
     let name = keys.string("name", r);
-    let kind = keys.one_of(&KINDS, &LATER_KINDS, r);
+    let kind = keys.one_of(&KINDS, &[], r);
     let timeout = keys.duration("timeout", Duration::from_millis(100)..=LONGEST, r);
     let retries = keys.count("retries", 0..=100, r).unwrap_or(0);
     let continue_on_failure = keys.choice("on_failure", &[("stop", false), ("continue", true)], r);
     let always = keys.flag("always", r).unwrap_or(false);
     let idempotent = keys.flag("idempotent", r).unwrap_or(false);
     let kind = kind?;
-    let action = action(&kind, releases, known, r)?;
+    let action = action(
+        &kind,
+        timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
+        releases,
+        known,
+        r,
+    )?;
     let timeout = match &action {
         StepAction::Wait(wait) => {
             if timeout.is_some_and(|timeout| timeout < *wait) {
@@ -104,6 +104,7 @@ fn default_name(action: &StepAction) -> String {
     let text = match action {
         StepAction::Run(argv) => argv.join(" "),
         StepAction::Systemd { unit, action } => format!("{} {unit}", action.verb()),
+        StepAction::Http(request) => format!("{} {}", request.method, request.url),
         StepAction::Symlink { link, to } => format!("point {link} at {to}"),
         StepAction::Check(condition) => format!("check {}", condition.text),
         StepAction::Wait(d) => format!("wait {}", show(*d)),
@@ -111,12 +112,19 @@ fn default_name(action: &StepAction) -> String {
     text.chars().take(80).collect()
 }
 
-fn action(kind: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Option<StepAction> {
+fn action(
+    kind: &Item<'_>,
+    timeout: Duration,
+    releases: bool,
+    known: &Known,
+    r: &mut Reader,
+) -> Option<StepAction> {
     let without = ["service", "incident", "trigger", "host"];
     let allowed: &[&str] = if releases { &PLACEHOLDERS } else { &without };
     match kind.key.as_str() {
         "run" => argv(kind, allowed, r).map(StepAction::Run),
         "systemd" => units::read(kind, allowed, r),
+        "http" => calls::read(kind, timeout, allowed, r),
         "symlink" => {
             let keys = kind.table("`symlink`".into(), &["link", "to"], &[], r)?;
             let link = keys.need("link", "\"/srv/NAME/current\"", r);

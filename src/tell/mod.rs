@@ -25,7 +25,6 @@ mod message;
 mod outbox;
 mod pagerduty;
 mod run;
-mod secret;
 mod slack;
 mod template;
 mod thread;
@@ -33,8 +32,10 @@ mod throttle;
 mod trial;
 mod webhook;
 
+use crate::secret;
+
+pub use crate::secret::{SecretError, check_secret};
 pub use backoff::Pace;
 pub use outbox::{Accepted, Clock, Counts, Outbox, OutboxError};
-pub use secret::{SecretError, check_secret};
 pub use template::{check_template, preview_template};
 pub use trial::try_once;

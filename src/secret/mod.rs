@@ -73,11 +73,11 @@ pub fn check_secret(secret: &Secret) -> Result<(), SecretError> {
 }
 
 /// A secret in memory. Its only way out is [`Revealed::expose`].
-pub(super) struct Revealed(String);
+pub(crate) struct Revealed(String);
 
 impl Revealed {
     /// The secret itself: for the request that it belongs to and nothing else.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
@@ -87,7 +87,7 @@ impl Revealed {
     }
 
     /// A text from outside with every occurrence of the secret taken out.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[secret]")
     }
 }
@@ -103,7 +103,7 @@ impl fmt::Debug for Revealed {
 /// # Errors
 ///
 /// Why it cannot be used.
-pub(super) fn reveal(secret: &Secret) -> Result<Revealed, SecretError> {
+pub(crate) fn reveal(secret: &Secret) -> Result<Revealed, SecretError> {
     match secret {
         Secret::Plain(text) => text_of(text, "the configuration"),
         Secret::File(path) => from_file(Path::new(path)),
@@ -184,10 +184,11 @@ fn text_of(text: &str, place: &str) -> Result<Revealed, SecretError> {
 mod tests {
     use std::fs::Permissions;
 
-    use super::*;
-    use crate::tell::fixture::Scratch;
+    use tempfile::TempDir;
 
-    fn file(scratch: &Scratch, content: &[u8], mode: u32) -> Secret {
+    use super::*;
+
+    fn file(scratch: &TempDir, content: &[u8], mode: u32) -> Secret {
         let path = scratch.path().join("secret");
         std::fs::write(&path, content).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_file_is_trimmed_and_read_at_each_use() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new().unwrap();
         let secret = file(&scratch, b" hunter2\n", 0o600);
         assert_eq!(reveal(&secret).unwrap().expose(), "hunter2");
         let secret = file(&scratch, b"hunter3", 0o640);
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_everybody_can_read_is_refused_with_the_remedy() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new().unwrap();
         let secret = file(&scratch, b"hunter2", 0o644);
         let error = check_secret(&secret).unwrap_err().to_string();
         assert!(error.contains("chmod o= "), "{error}");
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn no_error_and_no_debug_text_shows_a_secret() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new().unwrap();
         let long = vec![b'x'; 70_000];
         let cases: [&[u8]; 4] = [b"", b"hun\nter2", b"\xffhunter2", &long];
         for bytes in cases {
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_credential_is_a_file_in_its_directory_and_nowhere_else() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new().unwrap();
         file(&scratch, b"hunter2", 0o400);
         let directory = || Some(scratch.path().as_os_str().to_owned());
         assert_eq!(
