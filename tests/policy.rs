@@ -257,6 +257,7 @@ fn step(name: &str, action: StepAction) -> Step {
         continue_on_failure: false,
         always: false,
         idempotent: false,
+        approve: None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::{
-    Cause, Command, Incident, LevelState, Notice, NoticeKind, Outcome, Phase, Service, StepState,
-    What,
+    Cause, Command, Fate, Incident, LevelState, Notice, NoticeKind, Outcome, Phase, Service,
+    StepState, What,
 };
 use crate::model::{LevelOn, Mode, Moment, Policy, Severity, Short};
 
@@ -213,14 +213,22 @@ impl Service {
         };
         let number = self.incident.as_ref().map_or(0, |i| i.number);
         let stop = format!("backstop ack {number}  says that you look after it");
-        self.tell_about(
-            kind,
-            None,
-            reason,
-            "Nothing more is done by itself: a person has to decide.",
-            &stop,
-            desk,
-        );
+        let halfway = self
+            .incident
+            .as_ref()
+            .and_then(|i| i.runs.last())
+            .is_some_and(|run| {
+                run.is_halfway() && run.steps.iter().any(|s| s.fate != Fate::NotRun)
+            });
+        let next = if halfway {
+            format!(
+                "Nothing more is done by itself: a person has to finish or undo what was begun; \
+                 `backstop report {number}` has each step and what it printed."
+            )
+        } else {
+            "Nothing more is done by itself: a person has to decide.".to_owned()
+        };
+        self.tell_about(kind, None, reason, &next, &stop, desk);
     }
 
     /// When something is due by time alone, if ever.
@@ -232,6 +240,7 @@ impl Service {
                 let step = match run.state {
                     StepState::Ordered { .. } | StepState::Started { .. } => None,
                     StepState::Waiting { until } | StepState::Checking { until, .. } => Some(until),
+                    StepState::Asking(ref question) => Some(question.deadline),
                 };
                 let whole = run.broken.is_none().then_some(run.deadline);
                 earliest(step, whole)

@@ -177,6 +177,78 @@ pub struct RunRecord {
     pub shadow: bool,
     /// How it ended, once that is known.
     pub outcome: Option<Outcome>,
+    /// What became of each step, in the plan's order. Only an incident's own
+    /// record has them: budgets do not ask.
+    #[serde(default)]
+    pub steps: Vec<StepRecord>,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// What people call it.
+    pub name: String,
+    /// How far it came.
+    pub fate: Fate,
+}
+
+/// How far a step came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It was not begun.
+    NotRun,
+    /// It was begun, and has not ended as far as is known.
+    Begun,
+    /// It did what it should.
+    Done,
+    /// It failed, or was ended: part of it may have been done.
+    Failed,
+}
+
+impl Fate {
+    /// As a person reads it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotRun => "not run",
+            Self::Begun => "begun, end unknown",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl RunRecord {
+    /// How far it came, in a sentence: `done: stop, link; failed: start; not
+    /// run: warm up`. Empty when nothing is known of its steps.
+    #[must_use]
+    pub fn halfway(&self) -> String {
+        if self.steps.iter().all(|s| s.fate == Fate::NotRun) {
+            return if self.steps.is_empty() {
+                String::new()
+            } else {
+                "no step was run".to_owned()
+            };
+        }
+        let parts = [Fate::Done, Fate::Failed, Fate::Begun, Fate::NotRun].map(|fate| {
+            let steps = self.steps.iter().filter(|s| s.fate == fate);
+            let names: Vec<&str> = steps.map(|s| s.name.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{}: {}", fate.name(), names.join(", ")))
+        });
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether it was broken off before its last step was done: people have to
+    /// finish or undo it.
+    #[must_use]
+    pub fn is_halfway(&self) -> bool {
+        let broken = matches!(
+            self.outcome,
+            Some(Outcome::Failed | Outcome::TimedOut | Outcome::Aborted | Outcome::LostTrack)
+        );
+        broken && self.steps.iter().any(|s| s.fate != Fate::Done)
+    }
 }
 
 /// One level of the escalation chain and how far it is.

@@ -24,7 +24,9 @@ pub use command::{Command, Order};
 pub use engine::Engine;
 pub use event::{Event, Freeze, Person};
 pub use gate::Gate;
-pub use incident::{Acknowledgement, Approval, Held, Incident, LevelState, Outcome, RunRecord};
+pub use incident::{
+    Acknowledgement, Approval, Fate, Held, Incident, LevelState, Outcome, RunRecord, StepRecord,
+};
 pub use note::{Cause, Note, What};
 pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};

@@ -19,9 +19,9 @@ pub enum Phase {
     Telling,
     /// An incident is open whose rollback, or question, a gate holds back.
     Held,
-    /// People are asked.
+    /// People are asked whether to roll back at all.
     Asking(Question),
-    /// A plan runs.
+    /// A plan runs, or waits for consent to its next step.
     Acting(Box<Run>),
     /// The plan ran; fresh samples must show the cure.
     Verifying(Verification),
@@ -51,6 +51,49 @@ impl Phase {
             Self::Verifying(_) => "verifying",
             Self::Cooling { .. } => "cooling",
             Self::Escalated { .. } => "escalated",
+        }
+    }
+}
+
+impl Phase {
+    /// The question that people are asked, about a rollback or one of its
+    /// steps.
+    #[must_use]
+    pub const fn question(&self) -> Option<&Question> {
+        match self {
+            Self::Asking(question) => Some(question),
+            Self::Acting(run) => match &run.state {
+                StepState::Asking(question) => Some(question),
+                StepState::Ordered { .. }
+                | StepState::Started { .. }
+                | StepState::Waiting { .. }
+                | StepState::Checking { .. } => None,
+            },
+            Self::Watching
+            | Self::Telling
+            | Self::Held
+            | Self::Verifying(_)
+            | Self::Cooling { .. }
+            | Self::Escalated { .. } => None,
+        }
+    }
+
+    pub(crate) fn question_mut(&mut self) -> Option<&mut Question> {
+        match self {
+            Self::Asking(question) => Some(question),
+            Self::Acting(run) => match &mut run.state {
+                StepState::Asking(question) => Some(question),
+                StepState::Ordered { .. }
+                | StepState::Started { .. }
+                | StepState::Waiting { .. }
+                | StepState::Checking { .. } => None,
+            },
+            Self::Watching
+            | Self::Telling
+            | Self::Held
+            | Self::Verifying(_)
+            | Self::Cooling { .. }
+            | Self::Escalated { .. } => None,
         }
     }
 }
@@ -91,9 +134,19 @@ pub struct Run {
     pub broken: Option<Broken>,
     /// Sources that were up when it began: none of them may be down afterwards.
     pub were_up: Vec<String>,
+    /// Steps that needed consent and have it, and who gave it; nobody where the
+    /// policy goes on without an answer.
+    #[serde(default)]
+    pub agreed: BTreeMap<usize, Vec<Person>>,
 }
 
 impl Run {
+    /// What people call the step that is next or under way.
+    #[must_use]
+    pub fn step_name(&self) -> &str {
+        self.plan.steps.get(self.step).map_or("", |s| &s.name)
+    }
+
     /// Whether nothing outside has been touched before this step: there were
     /// only waits and checks.
     #[must_use]
@@ -138,6 +191,8 @@ pub enum StepState {
         /// The latest at which its condition must hold.
         until: Moment,
     },
+    /// It needs people's consent before it begins.
+    Asking(Question),
 }
 
 /// Why a run will not succeed.

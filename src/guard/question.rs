@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::{
-    Acknowledgement, Approval, NoticeKind, Outcome, Person, Phase, Question, Service, What,
+    Acknowledgement, Approval, NoticeKind, Outcome, Person, Phase, Question, Service, StepState,
+    What,
 };
-use crate::model::{Approve, Otherwise, Short, Trigger};
+use crate::model::{Approve, Moment, Otherwise, Short, Trigger};
 
 /// How long an acknowledgement pauses the escalation (SPEC 3).
 const ACKNOWLEDGED_FOR: Duration = Duration::from_mins(30);
@@ -24,17 +25,11 @@ impl Service {
         desk: &mut Desk<'_>,
     ) {
         let number = self.incident.as_ref().map_or(0, |i| i.number);
-        let who = if approve.roles.is_empty() {
-            "anybody who may use the socket".to_owned()
-        } else {
-            approve.roles.join(", ")
-        };
         let to = target.map_or_else(String::new, |t| format!(" to release {t}"));
         let reason = format!(
-            "roll back{to} with plan {}? {} of {who} must agree within {}",
+            "roll back{to} with plan {}? {}",
             trigger.plan,
-            approve.quorum,
-            Short(approve.within)
+            needed(&approve)
         );
         let next = match approve.otherwise {
             Otherwise::Escalate => "Without an answer a person is called.",
@@ -42,12 +37,7 @@ impl Service {
             Otherwise::Dismiss => "Without an answer nothing is done.",
         };
         let cause = self.cause(&trigger.name);
-        self.phase = Phase::Asking(Question {
-            asked: desk.at,
-            deadline: desk.at + approve.within,
-            approve,
-            approvals: Vec::new(),
-        });
+        self.phase = Phase::Asking(Question::new(&approve, desk.at));
         self.note(What::Asked, Some(&trigger.name), cause, &reason, desk);
         let stop = format!("backstop approve {number}  or  backstop reject {number}");
         self.tell_about(
@@ -73,19 +63,10 @@ impl Service {
             "" => format!("{} {word}", by.name),
             why => format!("{} {word}: {why}", by.name),
         };
-        let question = match &mut self.phase {
-            Phase::Asking(question) => question,
-            Phase::Watching
-            | Phase::Telling
-            | Phase::Held
-            | Phase::Acting(_)
-            | Phase::Verifying(_)
-            | Phase::Cooling { .. }
-            | Phase::Escalated { .. } => {
-                let ignored = format!("{said}, but nothing is being asked");
-                self.note(What::AnswerIgnored, None, None, &ignored, desk);
-                return;
-            }
+        let Some(question) = self.phase.question_mut() else {
+            let ignored = format!("{said}, but nothing is being asked");
+            self.note(What::AnswerIgnored, None, None, &ignored, desk);
+            return;
         };
         if let Err(why) = may_answer(&question.approve, by, role) {
             let ignored = format!("{said}, but {why}");
@@ -95,6 +76,12 @@ impl Service {
         if !approve {
             self.note(What::Answered, None, None, &said, desk);
             self.tell_about(NoticeKind::Decided, None, &said, "", "", desk);
+            if let Phase::Acting(run) = &self.phase {
+                let name = run.step_name();
+                let reason = format!("{name} was not agreed to: {said}");
+                self.break_run(Outcome::Aborted, &reason, desk);
+                return;
+            }
             self.note(What::Dismissed, None, None, &said, desk);
             self.close(Outcome::Dismissed, &said, desk);
             return;
@@ -112,8 +99,62 @@ impl Service {
         };
         let counted = format!("{said} ({have} of {need})");
         self.note(What::Answered, None, None, &counted, desk);
-        if have >= need {
+        if have < need {
+            return;
+        }
+        if let Phase::Acting(run) = &self.phase {
+            let next = format!("It goes on with {}.", run.step_name());
+            self.tell_about(NoticeKind::Decided, None, &counted, &next, "", desk);
+            self.step_agreed(approval.by, desk);
+        } else {
             self.consent(approval, &counted, desk);
+        }
+    }
+
+    /// A step needs people's consent. They have their own time for it, by which
+    /// the plan's is longer.
+    pub(crate) fn ask_for_step(&mut self, name: &str, approve: &Approve, desk: &mut Desk<'_>) {
+        let number = self.incident.as_ref().map_or(0, |i| i.number);
+        let Phase::Acting(run) = &mut self.phase else {
+            return;
+        };
+        run.deadline = run.deadline + approve.within;
+        run.state = StepState::Asking(Question::new(approve, desk.at));
+        let reason = format!(
+            "go on with {name} of plan {}? {}",
+            run.plan_name,
+            needed(approve)
+        );
+        let next = match approve.otherwise {
+            Otherwise::Escalate | Otherwise::Dismiss => {
+                "Without an answer the plan is broken off here, and a person is called."
+            }
+            Otherwise::Rollback => "Without an answer it goes on.",
+        };
+        self.note(What::Asked, None, None, &reason, desk);
+        let stop = format!("backstop approve {number}  or  backstop reject {number}");
+        self.tell_about(NoticeKind::Asked, None, &reason, next, &stop, desk);
+    }
+
+    /// Nobody answered in time whether the plan may go on.
+    pub(crate) fn step_unanswered(&mut self, desk: &mut Desk<'_>) {
+        let Phase::Acting(run) = &self.phase else {
+            return;
+        };
+        let StepState::Asking(question) = &run.state else {
+            return;
+        };
+        let reason = format!("{}: {}", run.step_name(), question.short_of());
+        match question.approve.otherwise {
+            Otherwise::Escalate | Otherwise::Dismiss => {
+                self.note(What::StepSkipped, None, None, &reason, desk);
+                self.break_run(Outcome::TimedOut, &reason, desk);
+            }
+            Otherwise::Rollback => {
+                let reason = format!("{reason}; the policy goes on then");
+                self.note(What::Answered, None, None, &reason, desk);
+                self.step_agreed(Vec::new(), desk);
+            }
         }
     }
 
@@ -140,12 +181,7 @@ impl Service {
         let Phase::Asking(question) = &self.phase else {
             return;
         };
-        let reason = format!(
-            "{} of {} agreed within {}",
-            question.approvals.len(),
-            question.approve.quorum,
-            Short(question.approve.within)
-        );
+        let reason = question.short_of();
         match question.approve.otherwise {
             Otherwise::Escalate => {
                 if let Some(lead) = self.lead() {
@@ -194,6 +230,41 @@ impl Service {
             );
         }
     }
+}
+
+impl Question {
+    fn new(approve: &Approve, at: Moment) -> Self {
+        Self {
+            asked: at,
+            deadline: at + approve.within,
+            approve: approve.clone(),
+            approvals: Vec::new(),
+        }
+    }
+
+    /// `1 of 2 agreed within 15m`.
+    fn short_of(&self) -> String {
+        format!(
+            "{} of {} agreed within {}",
+            self.approvals.len(),
+            self.approve.quorum,
+            Short(self.approve.within)
+        )
+    }
+}
+
+/// `2 of dba, technical-lead must agree within 15m`.
+fn needed(approve: &Approve) -> String {
+    let who = if approve.roles.is_empty() {
+        "anybody who may use the socket".to_owned()
+    } else {
+        approve.roles.join(", ")
+    };
+    format!(
+        "{} of {who} must agree within {}",
+        approve.quorum,
+        Short(approve.within)
+    )
 }
 
 /// Whether this person's answer counts: one of the asked roles must be held,

@@ -323,6 +323,7 @@ impl Service {
             ordered_by: None,
             shadow: true,
             outcome: Some(Outcome::WouldHaveRolledBack),
+            steps: Vec::new(),
         };
         self.record(record);
         self.note(
@@ -363,10 +364,11 @@ impl Service {
     }
 
     /// Keeps a run for budgets, in the incident and in the service.
-    pub(crate) fn record(&mut self, record: RunRecord) {
+    pub(crate) fn record(&mut self, mut record: RunRecord) {
         if let Some(incident) = &mut self.incident {
             incident.runs.push(record.clone());
         }
+        record.steps = Vec::new();
         if self.runs.len() >= Self::RUNS {
             self.runs.remove(0);
         }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::desk::Desk;
 use super::placeholder::render;
 use super::{
-    Broken, Command, NoticeKind, Order, Outcome, Person, Phase, Run, RunRecord, Service, StepState,
-    What,
+    Broken, Command, Fate, NoticeKind, Order, Outcome, Person, Phase, Run, RunRecord, Service,
+    StepRecord, StepState, What,
 };
 use crate::judge::SourceHealth;
 use crate::model::{Moment, Plan, Short, Step, StepAction, StepEnd};
@@ -109,6 +109,14 @@ impl Service {
             ordered_by: by,
             shadow: false,
             outcome: None,
+            steps: plan
+                .steps
+                .iter()
+                .map(|step| StepRecord {
+                    name: step.name.clone(),
+                    fate: Fate::NotRun,
+                })
+                .collect(),
         });
         // A step that cannot be filled in is found before the first one, not
         // after it has drained the traffic.
@@ -118,7 +126,7 @@ impl Service {
             .find_map(|step| Some((step, render(&step.action, &values).err()?)));
         let broken = unfilled.map(|(step, why)| Broken {
             outcome: Outcome::Failed,
-            reason: format!("nothing was run: {}: {why}", step.name),
+            reason: format!("{}: {why}", step.name),
         });
         let first = if broken.is_some() {
             plan.steps.len()
@@ -138,6 +146,7 @@ impl Service {
             },
             broken,
             were_up,
+            agreed: BTreeMap::new(),
         }));
         let named = (!trigger.is_empty()).then_some(trigger.as_str());
         self.note(What::RollingBack, named, cause, &reason, desk);
@@ -169,6 +178,13 @@ impl Service {
                 let reason = format!("{} was left out: the run is broken", step.name);
                 self.note(What::StepSkipped, None, None, &reason, desk);
                 continue;
+            }
+            if let Some(approve) = &step.approve
+                && attempt == 0
+                && !run.agreed.contains_key(&run.step)
+            {
+                self.ask_for_step(&step.name, approve, desk);
+                return;
             }
             match render(&step.action, &run.values) {
                 Ok(Some(action)) => {
@@ -229,7 +245,22 @@ impl Service {
             | StepAction::Http(_)
             | StepAction::Symlink { .. } => return,
         };
+        self.mark(Fate::Begun);
         self.note(What::StepStarted, None, None, &reason, desk);
+    }
+
+    /// Writes down how far the step came that the run stands at.
+    fn mark(&mut self, fate: Fate) {
+        let Phase::Acting(run) = &self.phase else {
+            return;
+        };
+        let (ticket, step) = (run.ticket, run.step);
+        let runs = self.incident.iter_mut().flat_map(|i| i.runs.iter_mut());
+        for record in runs.filter(|r| r.ticket == ticket) {
+            if let Some(record) = record.steps.get_mut(step) {
+                record.fate = fate;
+            }
+        }
     }
 
     /// A program or link is about to start: after a crash its end is unknown.
@@ -254,6 +285,7 @@ impl Service {
                 format!("{} (attempt {})", s.name, attempt + 1)
             }
         });
+        self.mark(Fate::Begun);
         self.note(What::StepStarted, None, None, &reason, desk);
     }
 
@@ -270,7 +302,9 @@ impl Service {
                 StepState::Ordered { attempt, .. } | StepState::Started { attempt, .. } => {
                     run.plan.steps.get(step).cloned().zip(Some(attempt))
                 }
-                StepState::Waiting { .. } | StepState::Checking { .. } => None,
+                StepState::Waiting { .. } | StepState::Checking { .. } | StepState::Asking(_) => {
+                    None
+                }
             },
             _ => None,
         };
@@ -304,6 +338,7 @@ impl Service {
     }
 
     fn step_done(&mut self, reason: &str, desk: &mut Desk<'_>) {
+        self.mark(Fate::Done);
         if let Phase::Acting(run) = &mut self.phase {
             run.step += 1;
         }
@@ -312,6 +347,7 @@ impl Service {
     }
 
     fn step_failed(&mut self, step: &Step, reason: &str, desk: &mut Desk<'_>) {
+        self.mark(Fate::Failed);
         if let Phase::Acting(run) = &mut self.phase {
             run.step += 1;
             if !step.continue_on_failure && run.broken.is_none() {
@@ -366,6 +402,10 @@ impl Service {
                     return;
                 }
                 self.step_failed(&step, &reason, desk);
+            }
+            StepState::Asking(_) => {
+                self.step_unanswered(desk);
+                return;
             }
             StepState::Ordered { .. } | StepState::Started { .. } => return,
         }
@@ -428,11 +468,33 @@ impl Service {
                 }
             }
             StepState::Waiting { .. } | StepState::Checking { .. } => {
-                run.step += 1;
+                self.mark(Fate::Failed);
                 self.judge.unwatch(&check_key(step));
-                self.begin_step(0, desk);
+                self.pass_by(desk);
             }
+            StepState::Asking(_) => self.pass_by(desk),
         }
+    }
+
+    /// Leaves the step that the run stands at for the next one.
+    fn pass_by(&mut self, desk: &mut Desk<'_>) {
+        if let Phase::Acting(run) = &mut self.phase {
+            run.step += 1;
+        }
+        self.begin_step(0, desk);
+    }
+
+    /// People, or the policy's `otherwise`, agreed to the step that is next.
+    /// The time that they took is not the plan's.
+    pub(crate) fn step_agreed(&mut self, by: Vec<Person>, desk: &mut Desk<'_>) {
+        let Phase::Acting(run) = &mut self.phase else {
+            return;
+        };
+        if let StepState::Asking(question) = &run.state {
+            run.deadline = run.deadline - question.deadline.since(desk.at);
+        }
+        run.agreed.insert(run.step, by);
+        self.begin_step(0, desk);
     }
 
     /// After the last step: evidence starts anew, and fresh samples must show
@@ -451,8 +513,16 @@ impl Service {
                 Outcome::LostTrack => What::LostTrack,
                 _ => What::Failed,
             };
-            self.note(what, None, None, &broken.reason, desk);
-            self.escalate(broken.outcome, &broken.reason, desk);
+            let halfway = self.incident.as_ref().and_then(|i| {
+                let record = i.runs.iter().find(|r| r.ticket == run.ticket)?;
+                Some(record.halfway()).filter(|text| !text.is_empty())
+            });
+            let reason = match halfway {
+                Some(halfway) => format!("{}; {halfway}", broken.reason.trim_end_matches('.')),
+                None => broken.reason,
+            };
+            self.note(what, None, None, &reason, desk);
+            self.escalate(broken.outcome, &reason, desk);
             return;
         }
         if let (Some(from), Some(_)) = (run.values.get("current"), run.values.get("target")) {
@@ -488,7 +558,7 @@ impl Service {
                 }
             }
             // Their deadlines and conditions are part of the state.
-            StepState::Waiting { .. } | StepState::Checking { .. } => {}
+            StepState::Waiting { .. } | StepState::Checking { .. } | StepState::Asking(_) => {}
         }
     }
 
@@ -543,6 +613,7 @@ fn target_check(argv: Vec<String>) -> Step {
         continue_on_failure: false,
         always: false,
         idempotent: true,
+        approve: None,
     }
 }
 

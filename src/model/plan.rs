@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Expect, Secret, Tls};
+use super::{Approve, Condition, Expect, Secret, Tls};
 
 /// An ordered list of steps with its limits and its proof of cure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,18 @@ pub enum Risk {
     Low,
     Medium,
     High,
+}
+
+impl Risk {
+    /// As policies write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 /// What proves that a rollback cured the service.
@@ -86,6 +98,9 @@ pub struct Step {
     pub always: bool,
     /// Whether it may be run again when its end is unknown.
     pub idempotent: bool,
+    /// Whose consent it needs before it begins.
+    #[serde(default)]
+    pub approve: Option<Approve>,
 }
 
 /// What systemd may be asked to do with a unit: the verbs of systemctl(1) that

@@ -60,7 +60,7 @@ pub(super) fn read(
             if let Some((_, at)) = secrets_in(quoted.value).next() {
                 let place = r.inside(&quoted, at.start, at.len());
                 r.add(
-                    Draft::error("secret", place, "a secret in an address is logged on its way")
+                    Draft::error("secret-name", place, "a secret in an address is logged on its way")
                         .hint("send it in a header: `headers = { Authorization = \"Bearer {secret:NAME}\" }`"),
                 );
                 good = false;
@@ -156,7 +156,7 @@ fn known(quoted: &Quoted<'_>, declared: Option<&BTreeMap<String, Secret>>, r: &m
         };
         r.add(
             Draft::error(
-                "secret",
+                "secret-name",
                 place,
                 format!("the secret `{name}` is not declared"),
             )

@@ -10,8 +10,8 @@ use super::conditions::{sources_of, tests, window_of};
 use super::fault::{Draft, Fault, listed, nearest};
 use super::{Loaded, Marks, show};
 use crate::model::{
-    Condition, Config, Current, LevelOn, Limit, Mode, Op, Plan, Policy, Response, SignalKind,
-    StepAction, Test, Trigger, Unit,
+    Approve, Condition, Config, Current, LevelOn, Limit, Mode, Op, Plan, Policy, Response,
+    SignalKind, StepAction, Test, Trigger, Unit,
 };
 
 impl Marks {
@@ -362,48 +362,63 @@ pub fn lint_with_config(loaded: &Loaded, config: &Config) -> Vec<Fault> {
         }
     }
     for trigger in &policy.triggers {
-        let Response::Approve(approve) = &trigger.response else {
-            continue;
-        };
-        let path = format!("triggers.{}.approve", trigger.name);
-        let roles = format!("{path}.roles");
-        for name in approve
-            .roles
-            .iter()
-            .filter(|n| !config.roles.contains_key(*n))
-        {
-            out.push(
-                Draft::warning(
-                    "role",
-                    marks.test(&roles, name),
-                    format!("nobody holds the role `{name}`: the agent config has no such role"),
-                )
-                .hint(suggestion(name, config.roles.keys())),
-            );
+        if let Response::Approve(approve) = &trigger.response {
+            let path = format!("triggers.{}.approve", trigger.name);
+            people(approve, &path, config, marks, &mut out);
         }
-        let held: Vec<_> = approve
-            .roles
-            .iter()
-            .filter_map(|n| config.roles.get(n))
-            .collect();
-        let people: BTreeSet<_> = held.iter().flat_map(|role| &role.users).collect();
-        let countable = !held.is_empty() && held.iter().all(|role| role.groups.is_empty());
-        if countable && people.len() < approve.quorum as usize {
-            out.push(
-                Draft::warning(
-                    "quorum",
-                    marks.first(&[format!("{path}.quorum"), path.clone()]),
-                    format!(
-                        "{} people must agree, but these roles are held by {}",
-                        approve.quorum,
-                        people.len()
-                    ),
-                )
-                .hint("give the roles to more people, or lower `quorum`"),
-            );
+    }
+    for (name, plan) in &policy.plans {
+        for (i, step) in plan.steps.iter().enumerate() {
+            // The steps of a plan that this one calls are told there.
+            let path = format!("plans.{name}.steps.{i}.approve");
+            if let Some(approve) = &step.approve
+                && marks.ranges.contains_key(&path)
+            {
+                people(approve, &path, config, marks, &mut out);
+            }
         }
     }
     marks.warn(out)
+}
+
+/// Roles that nobody holds, and more people than hold them.
+fn people(approve: &Approve, path: &str, config: &Config, marks: &Marks, out: &mut Vec<Draft>) {
+    let roles = format!("{path}.roles");
+    for name in approve
+        .roles
+        .iter()
+        .filter(|n| !config.roles.contains_key(*n))
+    {
+        out.push(
+            Draft::warning(
+                "role",
+                marks.test(&roles, name),
+                format!("nobody holds the role `{name}`: the agent config has no such role"),
+            )
+            .hint(suggestion(name, config.roles.keys())),
+        );
+    }
+    let held: Vec<_> = approve
+        .roles
+        .iter()
+        .filter_map(|n| config.roles.get(n))
+        .collect();
+    let people: BTreeSet<_> = held.iter().flat_map(|role| &role.users).collect();
+    let countable = !held.is_empty() && held.iter().all(|role| role.groups.is_empty());
+    if countable && people.len() < approve.quorum as usize {
+        out.push(
+            Draft::warning(
+                "quorum",
+                marks.first(&[format!("{path}.quorum"), path.to_owned()]),
+                format!(
+                    "{} people must agree, but these roles are held by {}",
+                    approve.quorum,
+                    people.len()
+                ),
+            )
+            .hint("give the roles to more people, or lower `quorum`"),
+        );
+    }
 }
 
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a String> + Clone) -> String {

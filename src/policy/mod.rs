@@ -20,6 +20,7 @@ mod keys;
 mod lint;
 mod live;
 mod names;
+mod nested;
 mod notifiers;
 mod per;
 mod plans;

@@ -1,12 +1,14 @@
 //! `[plans.NAME]`: what is run to roll back, in order, and what proves the cure.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::conditions::Known;
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Reader};
+use super::nested::{self, Part, Parts};
 use super::per::{Counted, per};
 use super::{names, show, steps};
 use crate::model::{Budget, Condition, NotCured, Plan, Risk, Step, StepAction, Verify};
@@ -15,7 +17,7 @@ use crate::model::{Budget, Condition, NotCured, Plan, Risk, Step, StepAction, Ve
 pub(super) const DEFAULT: &str = "rollback";
 
 const MOST_PLANS: usize = 100;
-const MOST_STEPS: usize = 100;
+pub(super) const MOST_STEPS: usize = 100;
 const MOST_CONDITIONS: usize = 100;
 /// Runs are counted from raw history, which is kept bounded by count.
 const MOST_RUNS: u32 = 1000;
@@ -33,15 +35,70 @@ pub(super) fn read(
     known: &Known,
     r: &mut Reader,
 ) -> BTreeMap<String, Option<Plan>> {
-    let mut plans = BTreeMap::new();
+    let mut read = BTreeMap::new();
+    let mut parts = Parts::new();
     for item in item.map_or_else(Vec::new, |item| item.named(MOST_PLANS, r)) {
         names::name(&item, r);
-        plans.insert(item.key.clone(), plan(&item, releases, known, r));
+        let (plan, own) = plan(&item, releases, known, r).unzip();
+        parts.insert(item.key.clone(), own);
+        read.insert(item.key.clone(), plan);
     }
-    plans
+    nested::check(&parts, r);
+    let whole = |(name, plan): (String, Option<Unfolded>)| {
+        let steps = nested::unfold(&name, &parts, r);
+        let plan = plan.and_then(|unfolded| unfolded.with(steps?, r));
+        (name, plan)
+    };
+    read.into_iter().map(whole).collect()
 }
 
-fn plan(item: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Option<Plan> {
+/// A plan whose steps are not in their places yet.
+struct Unfolded {
+    plan: Plan,
+    /// Where its timeout stands, or the plan.
+    timeout_at: Range<usize>,
+}
+
+impl Unfolded {
+    /// The plan with its steps, if they fit into its time.
+    fn with(self, steps: Vec<Step>, r: &mut Reader) -> Option<Plan> {
+        let Self {
+            mut plan,
+            timeout_at,
+        } = self;
+        let waits = steps
+            .iter()
+            .map(|step| match step.action {
+                StepAction::Wait(d) => d,
+                _ => Duration::ZERO,
+            })
+            .fold(Duration::ZERO, Duration::saturating_add);
+        if waits >= plan.timeout {
+            r.add(
+                Draft::error(
+                    "timeout",
+                    timeout_at,
+                    format!(
+                        "the steps wait {}, but the whole plan may take {}",
+                        show(waits),
+                        show(plan.timeout)
+                    ),
+                )
+                .hint("give the plan a longer `timeout`"),
+            );
+            return None;
+        }
+        plan.steps = steps;
+        Some(plan)
+    }
+}
+
+fn plan(
+    item: &Item<'_>,
+    releases: bool,
+    known: &Known,
+    r: &mut Reader,
+) -> Option<(Unfolded, Vec<Part>)> {
     let keys = item.table(
         format!("plan `{}`", item.key),
         &[
@@ -82,16 +139,20 @@ fn plan(item: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Optio
         r,
     );
     let expect = keys.duration("expect", Duration::from_millis(1)..=LONGEST, r);
-    let steps = all_steps(&keys, releases, timeout, known, r);
-    Some(Plan {
+    let parts = parts(&keys, releases, known, r);
+    let plan = Plan {
         timeout,
         cooldown,
         budget: budget?,
-        steps: steps?,
+        steps: Vec::new(),
         verify: verify?,
         risk,
         expect,
-    })
+    };
+    let timeout_at = keys
+        .get("timeout")
+        .map_or_else(|| keys.at.clone(), |item| item.at);
+    Some((Unfolded { plan, timeout_at }, parts?))
 }
 
 /// `2 per 24h`.
@@ -195,13 +256,7 @@ fn in_time(
     });
 }
 
-fn all_steps(
-    keys: &Keys<'_>,
-    releases: bool,
-    timeout: Duration,
-    known: &Known,
-    r: &mut Reader,
-) -> Option<Vec<Step>> {
+fn parts(keys: &Keys<'_>, releases: bool, known: &Known, r: &mut Reader) -> Option<Vec<Part>> {
     let example = "[{ systemd = { unit = \"NAME.service\", action = \"restart\" } }]";
     let item = keys.need("steps", example, r)?;
     let items = item.elements(MOST_STEPS, r)?;
@@ -209,32 +264,10 @@ fn all_steps(
         r.add(item.fault("value", "a plan needs at least one step"));
         return None;
     }
-    let steps: Vec<_> = items
+    let parts: Vec<_> = items
         .iter()
         .enumerate()
         .filter_map(|(i, item)| steps::read(i + 1, item, releases, known, r))
         .collect();
-    let waits = steps
-        .iter()
-        .map(|step| match step.action {
-            StepAction::Wait(d) => d,
-            _ => Duration::ZERO,
-        })
-        .fold(Duration::ZERO, Duration::saturating_add);
-    if waits >= timeout {
-        let at = keys.get("timeout").map_or(keys.at.clone(), |item| item.at);
-        r.add(
-            Draft::error(
-                "timeout",
-                at,
-                format!(
-                    "the steps wait {}, but the whole plan may take {}",
-                    show(waits),
-                    show(timeout)
-                ),
-            )
-            .hint("give the plan a longer `timeout`"),
-        );
-    }
-    (steps.len() == items.len()).then_some(steps)
+    (parts.len() == items.len()).then_some(parts)
 }

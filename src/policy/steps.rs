@@ -5,14 +5,15 @@ use std::time::Duration;
 use super::conditions::Known;
 use super::fault::{Draft, listed, nearest};
 use super::item::Item;
-use super::keys::{LONGEST, Later, Reader};
+use super::keys::{LONGEST, Reader};
+use super::nested::{Call, Part};
 use super::quoted::Quoted;
-use super::{calls, names, show, units};
-use crate::model::{PLACEHOLDERS, Step, StepAction, placeholders_in};
+use super::{calls, names, show, triggers, units};
+use crate::model::{Approve, Otherwise, PLACEHOLDERS, Step, StepAction, placeholders_in};
 
 const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 6] = ["run", "systemd", "http", "symlink", "check", "wait"];
+const KINDS: [&str; 7] = ["run", "systemd", "http", "symlink", "check", "wait", "plan"];
 
 const STEP: &[&str] = &[
     "name",
@@ -27,12 +28,24 @@ const STEP: &[&str] = &[
     "wait",
     "systemd",
     "http",
+    "plan",
+    "approve",
 ];
 
-const LATER_IN_STEP: [Later; 1] = [(
+/// What a step says of itself; the steps of another plan say it there.
+const OWN: [&str; 7] = [
+    "name",
+    "timeout",
+    "retries",
+    "on_failure",
+    "always",
+    "idempotent",
     "approve",
-    "ask before the whole plan: `response = \"approve\"` of the trigger",
-)];
+];
+
+/// How long people may take to agree to a step: the shortest deadline of the
+/// runbooks, because a service stands half way meanwhile.
+const DEFAULT_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// One step; `None` with a fault.
 pub(super) fn read(
@@ -41,8 +54,8 @@ pub(super) fn read(
     releases: bool,
     known: &Known,
     r: &mut Reader,
-) -> Option<Step> {
-    let keys = item.table(format!("step {number}"), STEP, &LATER_IN_STEP, r)?;
+) -> Option<Part> {
+    let keys = item.table(format!("step {number}"), STEP, &[], r)?;
     let name = keys.string("name", r);
     let kind = keys.one_of(&KINDS, &[], r);
     let timeout = keys.duration("timeout", Duration::from_millis(100)..=LONGEST, r);
@@ -50,7 +63,28 @@ pub(super) fn read(
     let continue_on_failure = keys.choice("on_failure", &[("stop", false), ("continue", true)], r);
     let always = keys.flag("always", r).unwrap_or(false);
     let idempotent = keys.flag("idempotent", r).unwrap_or(false);
+    let approve = match keys.get("approve") {
+        Some(item) => Some(approve(&item, r)?),
+        None => None,
+    };
     let kind = kind?;
+    if kind.key == "plan" {
+        let called = kind.string(r)?.value.to_owned();
+        for item in OWN.iter().filter_map(|own| keys.get(own)) {
+            r.add(
+                Draft::error(
+                    "conflict",
+                    item.key_at,
+                    format!("`{}` cannot be set where another plan's steps go", item.key),
+                )
+                .hint(format!("set it on the steps of `{called}`")),
+            );
+        }
+        return Some(Part::Plan(Call {
+            name: called,
+            at: kind.at,
+        }));
+    }
     let action = action(
         &kind,
         timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
@@ -88,7 +122,7 @@ pub(super) fn read(
         }
         _ => timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
     };
-    Some(Step {
+    Some(Part::Step(Box::new(Step {
         name: name.unwrap_or_else(|| default_name(&action)),
         action,
         timeout,
@@ -96,7 +130,25 @@ pub(super) fn read(
         continue_on_failure: continue_on_failure.unwrap_or(false),
         always,
         idempotent,
-    })
+        approve,
+    })))
+}
+
+/// Whom a step needs. It is done or the run is broken off: it cannot be left
+/// out without a word.
+fn approve(item: &Item<'_>, r: &mut Reader) -> Option<Approve> {
+    let approve = triggers::read_approve(item, DEFAULT_WITHIN, r)?;
+    if approve.otherwise == Otherwise::Dismiss {
+        r.add(
+            item.fault(
+                "value",
+                "a step cannot be dismissed: the plan would go on without it",
+            )
+            .hint("`otherwise = \"escalate\"` breaks the plan off and calls a person"),
+        );
+        return None;
+    }
+    Some(approve)
 }
 
 /// What people call a step that has no name: its own text, shortened.

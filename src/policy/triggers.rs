@@ -228,7 +228,7 @@ const fn default_within(severity: Option<Severity>) -> Duration {
     })
 }
 
-fn read_approve(item: &Item<'_>, within: Duration, r: &mut Reader) -> Option<Approve> {
+pub(super) fn read_approve(item: &Item<'_>, within: Duration, r: &mut Reader) -> Option<Approve> {
     let keys = item.table(
         "`approve`".into(),
         &["roles", "quorum", "within", "otherwise"],

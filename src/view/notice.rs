@@ -168,6 +168,12 @@ impl NoticeView {
                 (None, _) => "a person ordered a rollback".into(),
             },
             NoticeKind::Asked if shadow => format!("would ask whether to roll back{to}"),
+            // The question is how its reason begins: about the rollback, or
+            // about one of its steps.
+            NoticeKind::Asked if self.reason.starts_with("go on with ") => {
+                let question = self.reason.split_once('?').map_or("go on", |(q, _)| q);
+                format!("{question}? An answer is needed")
+            }
             NoticeKind::Asked => format!("roll back{to}? An answer is needed"),
             NoticeKind::Held => "the rollback is held".into(),
             NoticeKind::Decided | NoticeKind::RollingBack if shadow => {

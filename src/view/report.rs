@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::incidents::{IncidentView, RunLine};
 use super::notice::measured;
 use super::{note, value};
-use crate::guard::{Incident, Note, Outcome, What};
+use crate::guard::{Fate, Incident, Note, Outcome, RunRecord, What};
 use crate::model::{Mode, Moment, Output, Policy, StepEnd};
 
 /// As much of each end of a step's output as the report shows, in characters.
@@ -365,10 +365,29 @@ impl Report<'_> {
     }
 
     fn run(&self, out: &mut String) {
-        if self.steps.is_empty() {
+        let known = |run: &&RunRecord| !run.steps.is_empty();
+        let runs: Vec<&RunRecord> = self.incident.runs.iter().filter(known).collect();
+        if self.steps.is_empty() && runs.is_empty() {
             return;
         }
         let _ = writeln!(out, "## What was run\n");
+        for run in &runs {
+            let _ = writeln!(out, "Run {}, plan {}:\n", run.ticket, text(&run.plan));
+            table(
+                out,
+                &["Step", "Name", "What became of it"],
+                run.steps.iter().enumerate().map(|(i, step)| {
+                    vec![
+                        (i + 1).to_string(),
+                        text(&step.name),
+                        step.fate.name().to_owned(),
+                    ]
+                }),
+            );
+        }
+        if let Some(run) = runs.last().filter(|run| run.is_halfway()) {
+            by_hand(out, run);
+        }
         for step in self.steps {
             let attempt = if step.attempt > 0 {
                 format!(", attempt {}", step.attempt + 1)
@@ -558,6 +577,27 @@ fn code(outside: &str) -> String {
 /// Text from outside as a span of code in a table's cell.
 fn fenced(outside: &str) -> String {
     format!("`{}`", code(outside).replace('|', "\\|"))
+}
+
+/// What a rollback that was broken off leaves to people, step by step.
+fn by_hand(out: &mut String, run: &RunRecord) {
+    let left = run.steps.iter().filter_map(|step| {
+        let part = match step.fate {
+            Fate::Done => return None,
+            Fate::NotRun => "was not run: do it, or make sure that it is not needed",
+            Fate::Failed => "failed: part of it may be done; look, then finish or undo it",
+            Fate::Begun => "was begun and its end is unknown: look whether it still runs",
+        };
+        Some(format!("- [ ] {} {part}", text(&step.name)))
+    });
+    let left: Vec<String> = left.collect();
+    if !left.is_empty() {
+        let _ = writeln!(
+            out,
+            "The rollback stands half way. A person has to see to this now:\n\n{}\n",
+            left.join("\n")
+        );
+    }
 }
 
 /// What a step printed, in a block whose fence is longer than any run of

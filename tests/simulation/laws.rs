@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backstop::guard::{Command, Engine, Event, NoticeKind, Outcome, RunRecord, Service, What};
+use backstop::guard::{
+    Command, Engine, Event, NoticeKind, Order, Outcome, RunRecord, Service, What,
+};
 use backstop::model::{Mode, Moment, Otherwise, Response, Unit};
 
 use crate::policies::SERVICE;
@@ -100,6 +102,7 @@ impl Laws {
                     backstop::guard::Phase::Acting(run) => run.plan.steps[order.step].idempotent,
                     _ => false,
                 };
+                self.law_3_step(now, service, order);
                 let again = self
                     .started
                     .contains(&(order.ticket, order.step, order.attempt));
@@ -254,6 +257,29 @@ impl Laws {
                 assert!(to < from, "law 5: forward");
             }
         }
+    }
+
+    /// A step that needs people runs only with their consent, given in time.
+    fn law_3_step(&self, now: Moment, service: &Service, order: &Order) {
+        let backstop::guard::Phase::Acting(run) = &service.phase else {
+            panic!("an order outside of a run: {order:?}");
+        };
+        let Some(approve) = &run.plan.steps[order.step].approve else {
+            return;
+        };
+        let asked = self.asked.get(&order.incident).copied();
+        let asked = asked.unwrap_or_else(|| panic!("law 3: nobody was asked: {order:?}"));
+        let people = self.approvals.get(&order.incident).map_or(0, |people| {
+            let in_time = |when: &&Moment| **when >= asked && when.since(asked) <= approve.within;
+            people.values().filter(in_time).count()
+        });
+        let late = approve.otherwise == Otherwise::Rollback && now.since(asked) >= approve.within;
+        assert!(
+            people >= approve.quorum as usize || late,
+            "law 3: {people} of {} agreed to {}",
+            approve.quorum,
+            order.name
+        );
     }
 
     /// A run that is over has an outcome, unless it is being verified.

@@ -240,7 +240,7 @@ impl Simulation {
         let services = &self.engine.state().services;
         services
             .get(SERVICE)
-            .is_some_and(|s| matches!(s.phase, Phase::Asking(_)))
+            .is_some_and(|s| s.phase.question().is_some())
     }
 
     /// Law 11: the journal since the last restart gives the same commands.

@@ -144,6 +144,22 @@ value = "queue_length"
         );
     }
     if rng.one_in(3) {
+        // The steps of another plan, one of which needs people.
+        text.push_str("\n[[plans.rollback.steps]]\nplan = \"database\"\n");
+        let _ = write!(
+            text,
+            "\n[[plans.database.steps]]\nname = \"back up\"\nrun = [\"/bin/dump\"]\nidempotent = {}\n\n\
+             [[plans.database.steps]]\nname = \"migrate\"\nrun = [\"/bin/migrate\"]\nretries = {}\nalways = {}\n\
+             approve = {{ roles = [\"lead\", \"sre\"], quorum = {}, within = \"{}\", otherwise = \"{}\" }}\n",
+            rng.one_in(2),
+            rng.below(2),
+            rng.one_in(4),
+            rng.pick(&[1, 2]),
+            rng.pick(&["30s", "2m", "15m"]),
+            rng.pick(&["escalate", "escalate", "rollback"]),
+        );
+    }
+    if rng.one_in(3) {
         text.push_str("\n[[plans.rollback.steps]]\nname = \"settle\"\nwait = \"20s\"\n");
     }
     if rng.one_in(3) {

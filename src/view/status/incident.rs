@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Desk, TEXT, rounded};
-use crate::guard::{Gate, Phase, Run, StepState};
+use crate::guard::{Gate, Run, RunRecord, StepState};
+use crate::model::Risk;
 use crate::view::notice::mode;
 use crate::view::value;
 
@@ -26,6 +27,9 @@ pub struct IncidentBrief {
     pub acknowledged_by: Option<String>,
     /// Other triggers that fired in it.
     pub joined: Vec<String>,
+    /// How far a rollback came that was broken off: `done: …; failed: …; not
+    /// run: …`. People have to finish or undo it.
+    pub halfway: Option<String>,
 }
 
 impl IncidentBrief {
@@ -48,6 +52,12 @@ impl IncidentBrief {
                 .filter(|t| **t != incident.trigger)
                 .cloned()
                 .collect(),
+            halfway: incident
+                .runs
+                .last()
+                .filter(|run| run.is_halfway())
+                .map(|run| value::one_line(&RunRecord::halfway(run), TEXT))
+                .filter(|text| !text.is_empty()),
         })
     }
 }
@@ -94,9 +104,7 @@ pub struct QuestionStatus {
 
 impl QuestionStatus {
     pub(super) fn new(desk: &Desk<'_>) -> Option<Self> {
-        let Phase::Asking(question) = &desk.service.phase else {
-            return None;
-        };
+        let question = desk.service.phase.question()?;
         Some(Self {
             deadline: desk.time(question.deadline),
             left: desk.left(question.deadline),
@@ -124,7 +132,7 @@ pub struct RunStatus {
     pub steps: usize,
     /// The step's name.
     pub name: String,
-    /// `ordered`, `started`, `waiting` or `checking`.
+    /// `ordered`, `started`, `waiting`, `checking` or `asking`.
     pub state: String,
     /// The release that is left.
     pub from: Option<String>,
@@ -136,6 +144,12 @@ pub struct RunStatus {
     pub left: String,
     /// Why it will not succeed, once that is so.
     pub broken: Option<String>,
+    /// How long it has taken so far.
+    pub taken: Option<String>,
+    /// How long people expect the plan to take.
+    pub expect: Option<String>,
+    /// `low`, `medium` or `high`, as people said of the plan.
+    pub risk: Option<String>,
 }
 
 impl RunStatus {
@@ -156,6 +170,7 @@ impl RunStatus {
                 StepState::Started { .. } => "started",
                 StepState::Waiting { .. } => "waiting",
                 StepState::Checking { .. } => "checking",
+                StepState::Asking(_) => "asking",
             }
             .into(),
             from: run.values.get("current").cloned(),
@@ -166,6 +181,14 @@ impl RunStatus {
                 .broken
                 .as_ref()
                 .map(|b| value::one_line(&b.reason, TEXT)),
+            taken: desk
+                .service
+                .runs
+                .iter()
+                .rfind(|record| record.ticket == run.ticket)
+                .map(|record| desk.ago(record.started)),
+            expect: run.plan.expect.map(value::span),
+            risk: run.plan.risk.map(|risk| Risk::name(risk).into()),
         }
     }
 }

@@ -107,6 +107,12 @@ pub struct PlanStatus {
     pub budget: u32,
     /// That period.
     pub budget_period: String,
+    /// `low`, `medium` or `high`, as people said of it.
+    pub risk: Option<String>,
+    /// How long people expect it to take.
+    pub expect: Option<String>,
+    /// How long its last run took.
+    pub took: Option<String>,
 }
 
 impl PlanStatus {
@@ -132,6 +138,14 @@ impl PlanStatus {
             budget_used: u32::try_from(used).unwrap_or(u32::MAX),
             budget: plan.budget.runs,
             budget_period: value::span(plan.budget.period),
+            risk: plan.risk.map(|risk| risk.name().into()),
+            expect: plan.expect.map(value::span),
+            took: desk
+                .service
+                .runs
+                .iter()
+                .rfind(|run| run.plan == name && !run.shadow)
+                .and_then(|run| Some(rounded(run.ended?.since(run.started)))),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{AgentStatus, ServiceStatus, Status, TriggerStatus};
+use super::{AgentStatus, PlanStatus, ServiceStatus, Status, TriggerStatus};
 use crate::view::Style;
 use crate::view::table::{Cell, Table, Tone, plain, toned};
 
@@ -53,6 +53,23 @@ impl AgentStatus {
     }
 }
 
+impl PlanStatus {
+    /// `; risk low, expected 30s, took 42s last`, as far as it is known.
+    fn described(&self) -> String {
+        let parts = [
+            self.risk.as_ref().map(|risk| format!("risk {risk}")),
+            self.expect.as_ref().map(|d| format!("expected {d}")),
+            self.took.as_ref().map(|d| format!("took {d} last")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", parts.join(", "))
+        }
+    }
+}
+
 impl ServiceStatus {
     fn text(&self, out: &mut String, style: Style) {
         let tone = match self.phase.as_str() {
@@ -75,8 +92,12 @@ impl ServiceStatus {
                 "plan",
                 if spent { Tone::Warning } else { Tone::Plain },
                 &format!(
-                    "{}: {cooldown}, {} of {} runs used in {}",
-                    plan.plan, plan.budget_used, plan.budget, plan.budget_period
+                    "{}: {cooldown}, {} of {} runs used in {}{}",
+                    plan.plan,
+                    plan.budget_used,
+                    plan.budget,
+                    plan.budget_period,
+                    plan.described()
                 ),
             );
         }
@@ -136,6 +157,14 @@ impl ServiceStatus {
                 let _ = write!(text, "; {by} looks after it");
             }
             style.field(out, "incident", Tone::Plain, &text);
+            if let Some(halfway) = &i.halfway {
+                style.field(
+                    out,
+                    "half way",
+                    Tone::Bad,
+                    &format!("{halfway}; finish or undo it by hand"),
+                );
+            }
         }
         if let Some(held) = &self.held {
             style.field(
@@ -164,6 +193,9 @@ impl ServiceStatus {
             let mut text = format!("{}: plan {}", run.ticket, run.plan);
             if let (Some(from), Some(to)) = (&run.from, &run.to) {
                 let _ = write!(text, " from {from} to {to}");
+            }
+            if let (Some(taken), Some(expect)) = (&run.taken, &run.expect) {
+                let _ = write!(text, ", for {taken} of the {expect} expected");
             }
             if let Some(broken) = &run.broken {
                 let _ = write!(text, "; it will not succeed: {broken}");

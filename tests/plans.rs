@@ -1,0 +1,298 @@
+//! Plans as people write them, through the engine: other plans in their places,
+//! steps that wait for people, and what is left when a plan is broken off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstop::guard::{
+    Command, Engine, Event, Notice, NoticeKind, Order, Outcome, Person, Phase, Snapshot,
+};
+use backstop::model::{Gap, GapKind, HowEnded, Moment, Outcome as Sampled, Output, StepEnd};
+
+const POLICY: &str = r#"
+service  = "shop"
+mode     = "enforce"
+interval = "5s"
+
+[sources.web]
+type       = "probe"
+url        = "http://127.0.0.1:8080/health"
+fail_after = 1
+
+[triggers.down]
+when     = "web is down for 10s"
+severity = "critical"
+plan     = "everything"
+
+[plans.everything]
+timeout = "1m"
+
+[[plans.everything.steps]]
+name = "stop traffic"
+run  = ["traffic", "off"]
+
+[[plans.everything.steps]]
+plan = "database"
+
+[[plans.everything.steps]]
+plan = "cache"
+
+[[plans.everything.steps]]
+name   = "restore traffic"
+run    = ["traffic", "on"]
+always = true
+
+[[plans.database.steps]]
+name = "back up"
+run  = ["pg_dump"]
+
+[[plans.database.steps]]
+name    = "migrate"
+run     = ["alembic", "downgrade"]
+approve = { roles = ["dba"], quorum = 2, within = "5m" }
+
+[[plans.cache.steps]]
+systemd = { unit = "redis.service", action = "restart" }
+
+[[escalation]]
+notify = ["slack"]
+"#;
+
+struct World {
+    engine: Engine,
+    at: Moment,
+    orders: Vec<Order>,
+    notices: Vec<Notice>,
+}
+
+impl World {
+    /// The service is down, and the first step is ordered.
+    fn down(policy: &str) -> Self {
+        let loaded = backstop::policy::load("shop.toml", policy);
+        let policy = loaded
+            .policy
+            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
+        let mut world = Self {
+            engine: Engine::new(),
+            at: Moment::from_millis(1_000_000),
+            orders: Vec::new(),
+            notices: Vec::new(),
+        };
+        world.step(Event::Restarted { host: "h".into() });
+        world.step(Event::Revised {
+            policy: Arc::new(policy),
+            hash: "9f2c41d0".into(),
+        });
+        for _ in 0..4 {
+            world.tick();
+        }
+        world
+    }
+
+    fn step(&mut self, event: Event) {
+        for command in self.engine.step(self.at, event) {
+            match command {
+                Command::Tell(notice) => self.notices.push(notice),
+                Command::Run(order) => self.orders.push(order),
+                Command::Cancel { .. } | Command::Note(_) => {}
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.at = self.at + Duration::from_secs(5);
+        self.step(Event::Sampled {
+            service: "shop".into(),
+            source: "web".into(),
+            tick: self.at,
+            outcome: Sampled::Failed(Gap::new(GapKind::Refused, "connection refused")),
+        });
+        self.step(Event::Ticked {
+            service: "shop".into(),
+            tick: self.at,
+            wall_ahead_ms: 0,
+        });
+    }
+
+    fn wait(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() / 5 {
+            self.tick();
+        }
+    }
+
+    /// The step that was ordered last ends.
+    fn end(&mut self, how: HowEnded) {
+        let order = self.orders.last().expect("a step was ordered").clone();
+        self.step(Event::Starting {
+            service: order.service.clone(),
+            ticket: order.ticket,
+            step: order.step,
+        });
+        self.step(Event::Finished {
+            service: order.service,
+            ticket: order.ticket,
+            step: order.step,
+            end: StepEnd {
+                how,
+                output: Output::default(),
+                took: Duration::from_secs(1),
+            },
+        });
+    }
+
+    fn answer(&mut self, name: &str, role: &str, approve: bool) {
+        self.step(Event::Answered {
+            incident: 1,
+            by: Person {
+                name: name.into(),
+                roles: vec![role.into()],
+            },
+            role: None,
+            approve,
+            reason: String::new(),
+        });
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.orders
+            .iter()
+            .map(|order| order.name.as_str())
+            .collect()
+    }
+
+    fn phase(&self) -> &Phase {
+        &self.engine.state().services["shop"].phase
+    }
+
+    fn is_asking(&self) -> bool {
+        matches!(self.phase(), Phase::Acting(_)) && self.phase().question().is_some()
+    }
+
+    /// How the run ended, how far it came, and the notice that says so.
+    fn ending(&self) -> (Option<Outcome>, String, &Notice) {
+        let incident = self.engine.state().services["shop"].incident.as_ref();
+        let run = incident
+            .and_then(|i| i.runs.last())
+            .expect("there was a run");
+        let told = self.notices.iter().rfind(|n| n.kind == NoticeKind::Failed);
+        (run.outcome, run.halfway(), told.expect("a person was told"))
+    }
+
+    /// A world in which people are asked whether to migrate.
+    fn asking() -> Self {
+        let mut world = Self::down(POLICY);
+        world.end(HowEnded::Succeeded);
+        world.end(HowEnded::Succeeded);
+        assert_eq!(world.names(), ["stop traffic", "database: back up"]);
+        assert!(world.is_asking());
+        world
+    }
+}
+
+#[test]
+fn a_step_that_needs_people_waits_for_them_and_their_time_is_not_the_plans() {
+    let mut world = World::asking();
+    let asked = world.notices.last().expect("people were told");
+    assert_eq!(asked.kind, NoticeKind::Asked);
+    assert_eq!(
+        asked.reason,
+        "go on with database: migrate of plan everything? 2 of dba must agree within 5m"
+    );
+    world.wait(Duration::from_mins(3));
+    world.answer("mallory", "intern", true);
+    world.answer("ada", "dba", true);
+    world.answer("ada", "dba", true);
+    assert!(world.is_asking(), "one person, however often, is no two");
+
+    let text = serde_json::to_string(world.engine.state()).expect("can be written");
+    let state: Snapshot = serde_json::from_str(&text).expect("can be read");
+    world.engine = Engine::restore(state);
+    world.step(Event::Restarted { host: "h".into() });
+    assert!(world.is_asking(), "a restart withdraws no question");
+
+    world.answer("grace", "dba", true);
+    assert_eq!(world.names().last(), Some(&"database: migrate"));
+    world.end(HowEnded::Succeeded);
+    world.end(HowEnded::Succeeded);
+    assert_eq!(
+        world.names()[3..],
+        ["cache: restart redis.service", "restore traffic"]
+    );
+    world.end(HowEnded::Succeeded);
+    assert!(matches!(world.phase(), Phase::Verifying(_)));
+}
+
+#[test]
+fn after_an_answer_the_plan_has_the_time_that_it_had() {
+    let mut world = World::asking();
+    world.wait(Duration::from_mins(4));
+    world.answer("ada", "dba", true);
+    world.answer("grace", "dba", true);
+    world.wait(Duration::from_secs(40));
+    assert!(matches!(world.phase(), Phase::Acting(run) if run.broken.is_none()));
+    world.wait(Duration::from_secs(40));
+    assert!(matches!(world.phase(), Phase::Acting(run) if run.broken.is_some()));
+}
+
+#[test]
+fn a_no_breaks_the_plan_off_and_traffic_is_restored() {
+    let mut world = World::asking();
+    world.answer("ada", "dba", false);
+    assert_eq!(world.names().last(), Some(&"restore traffic"));
+    world.end(HowEnded::Succeeded);
+    let (outcome, halfway, told) = world.ending();
+    assert_eq!(outcome, Some(Outcome::Aborted));
+    assert_eq!(
+        halfway,
+        "done: stop traffic, database: back up, restore traffic; \
+         not run: database: migrate, cache: restart redis.service"
+    );
+    assert!(told.reason.contains("ada rejected") && told.reason.contains(&halfway));
+    assert!(told.next.contains("finish or undo"), "{}", told.next);
+}
+
+#[test]
+fn without_an_answer_the_plan_is_broken_off() {
+    let mut world = World::asking();
+    world.answer("ada", "dba", true);
+    world.wait(Duration::from_mins(6));
+    assert_eq!(world.names().last(), Some(&"restore traffic"));
+    world.end(HowEnded::Succeeded);
+    let (outcome, _, told) = world.ending();
+    assert_eq!(outcome, Some(Outcome::TimedOut));
+    let why = "database: migrate: 1 of 2 agreed within 5m";
+    assert!(told.reason.starts_with(why), "{}", told.reason);
+    world.answer("grace", "dba", true);
+    assert!(
+        matches!(world.phase(), Phase::Escalated { .. }),
+        "a late answer decides nothing"
+    );
+}
+
+#[test]
+fn a_failure_half_way_says_what_is_left() {
+    let mut world = World::down(POLICY);
+    world.end(HowEnded::Succeeded);
+    world.end(HowEnded::Exited(1));
+    world.end(HowEnded::Succeeded);
+    let (outcome, halfway, _) = world.ending();
+    assert_eq!(outcome, Some(Outcome::Failed));
+    assert_eq!(
+        halfway,
+        "done: stop traffic, restore traffic; failed: database: back up; \
+         not run: database: migrate, cache: restart redis.service"
+    );
+}
+
+/// R0: when the test environment is at fault nothing is rolled back, the
+/// validation is run again.
+#[test]
+fn a_plan_need_not_be_a_rollback() {
+    let policy = POLICY.replace("\"everything\"", "\"validate\"")
+        + "[release]\ncurrent = \"reported\"\n\
+           [plans.validate]\nbudget = \"3 per 1h\"\ncooldown = \"5m\"\n\
+           [[plans.validate.steps]]\nname = \"validate again\"\nrun = [\"gh\", \"workflow\", \"run\"]\nretries = 1\n";
+    let world = World::down(&policy);
+    // No good release is known, and none is asked for.
+    assert_eq!(world.names(), ["validate again"]);
+}
