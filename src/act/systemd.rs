@@ -108,13 +108,11 @@ fn refusal(said: &str, status: i32, unit: &str, action: UnitAction) -> Option<Ho
 
 /// A job that was done and failed: what the unit has become.
 async fn failed(order: &Order, unit: &str, output: &mut Output) -> HowEnded {
-    HowEnded::Failed(match state(order, unit).await {
-        Some(state) => state,
-        None => {
-            say(output, "its state could not be asked");
-            format!("the job of {unit} failed")
-        }
-    })
+    if let Some(state) = state(order, unit).await {
+        return HowEnded::Failed(state);
+    }
+    say(output, "its state could not be asked");
+    HowEnded::Failed(format!("the job of {unit} failed"))
 }
 
 /// `checkout.service is failed (failed), result exit-code, main process exited

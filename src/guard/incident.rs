@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Gate, Note, Person};
-use crate::model::{Level, Mode, Moment, Severity};
+use crate::model::{Level, Mode, Moment, Severity, Step};
 
 /// An open or closed incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,6 +190,16 @@ pub struct StepRecord {
     pub name: String,
     /// How far it came.
     pub fate: Fate,
+}
+
+impl StepRecord {
+    /// A step that is still to come.
+    pub(crate) fn not_run(step: &Step) -> Self {
+        Self {
+            name: step.name.clone(),
+            fate: Fate::NotRun,
+        }
+    }
 }
 
 /// How far a step came.

@@ -20,7 +20,7 @@ impl Service {
     pub(crate) fn ask(
         &mut self,
         trigger: &Trigger,
-        approve: Approve,
+        approve: &Approve,
         target: Option<&str>,
         desk: &mut Desk<'_>,
     ) {
@@ -29,7 +29,7 @@ impl Service {
         let reason = format!(
             "roll back{to} with plan {}? {}",
             trigger.plan,
-            needed(&approve)
+            needed(approve)
         );
         let next = match approve.otherwise {
             Otherwise::Escalate => "Without an answer a person is called.",
@@ -37,7 +37,7 @@ impl Service {
             Otherwise::Dismiss => "Without an answer nothing is done.",
         };
         let cause = self.cause(&trigger.name);
-        self.phase = Phase::Asking(Question::new(&approve, desk.at));
+        self.phase = Phase::Asking(Question::new(approve, desk.at));
         self.note(What::Asked, Some(&trigger.name), cause, &reason, desk);
         let stop = format!("backstop approve {number}  or  backstop reject {number}");
         self.tell_about(

@@ -257,7 +257,7 @@ impl Service {
                     self.phase = Phase::Telling;
                 } else {
                     let approve = approve.clone();
-                    self.ask(trigger, approve, target.as_deref(), desk);
+                    self.ask(trigger, &approve, target.as_deref(), desk);
                 }
             }
             _ if shadow => self.would_roll_back(trigger, target, desk),

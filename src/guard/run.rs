@@ -70,19 +70,18 @@ impl Service {
             .map_or((0, String::new()), |i| (i.number, i.trigger.clone()));
         let ticket = desk.ticket();
         let current = self.releases.running.clone();
-        let mut values = BTreeMap::new();
-        for (name, value) in [
+        let named = [
             ("service", Some(policy.service.clone())),
             ("current", current.clone()),
             ("target", target.clone()),
             ("incident", Some(number.to_string())),
             ("trigger", Some(trigger.clone())),
             ("host", Some(desk.host.to_owned())),
-        ] {
-            if let Some(value) = value {
-                values.insert(name.to_owned(), value);
-            }
-        }
+        ];
+        let known = named
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let values: BTreeMap<String, String> = known.collect();
         let were_up = policy
             .sources
             .keys()
@@ -109,14 +108,7 @@ impl Service {
             ordered_by: by,
             shadow: false,
             outcome: None,
-            steps: plan
-                .steps
-                .iter()
-                .map(|step| StepRecord {
-                    name: step.name.clone(),
-                    fate: Fate::NotRun,
-                })
-                .collect(),
+            steps: plan.steps.iter().map(StepRecord::not_run).collect(),
         });
         // A step that cannot be filled in is found before the first one, not
         // after it has drained the traffic.

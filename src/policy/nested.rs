@@ -57,7 +57,7 @@ pub(super) fn unfold(name: &str, all: &Parts, r: &mut Reader) -> Option<Vec<Step
         Ok(()) => Some(steps),
         Err(None) => None,
         Err(Some(draft)) => {
-            r.add(draft);
+            r.add(*draft);
             None
         }
     }
@@ -68,7 +68,7 @@ fn gather<'a>(
     path: &mut Vec<&'a str>,
     all: &'a Parts,
     steps: &mut Vec<Step>,
-) -> Result<(), Option<Draft>> {
+) -> Result<(), Option<Box<Draft>>> {
     let name = path.last().copied().unwrap_or_default();
     let parts = all.get(name).and_then(Option::as_ref).ok_or(None)?;
     for part in parts {
@@ -93,13 +93,13 @@ fn gather<'a>(
                     );
                     let draft = Draft::error("cycle", call.at.clone(), message)
                         .hint("a plan may call others, but none of them may call it");
-                    return Err((first && from == 0).then_some(draft));
+                    return Err((first && from == 0).then(|| Box::new(draft)));
                 }
                 if path.len() >= DEEPEST {
                     let message = format!("plans within plans, deeper than {DEEPEST}");
                     let draft = Draft::error("too-many", call.at.clone(), message)
                         .hint("call the innermost plans directly");
-                    return Err(Some(draft));
+                    return Err(Some(Box::new(draft)));
                 }
                 path.push(&call.name);
                 gather(path, all, steps)?;
@@ -113,7 +113,8 @@ fn gather<'a>(
                 Part::Plan(call) => call.at.clone(),
                 Part::Step(_) => return Err(None),
             };
-            return Err(Some(Draft::error("too-many", at, message).hint("split it")));
+            let draft = Draft::error("too-many", at, message).hint("split it");
+            return Err(Some(Box::new(draft)));
         }
     }
     Ok(())

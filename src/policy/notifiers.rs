@@ -57,10 +57,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_NOTICES: u32 = 1000;
 
 /// Where PagerDuty takes events outside of Europe.
-const PAGERDUTY: &str = "https://events.pagerduty.com";
+const PAGERDUTY_URL: &str = "https://events.pagerduty.com";
 
 /// GitHub's own API.
-const GITHUB: &str = "https://api.github.com";
+const GITHUB_API: &str = "https://api.github.com";
 
 const MOST_LABELS: usize = 50;
 const MOST_LINKS: usize = 20;
@@ -104,131 +104,139 @@ const KINDS: [(&str, Kind); 6] = [
     ("github", Kind::GitHub),
 ];
 
-/// The keys of a kind. What holds an alert or an issue per incident has no
-/// `only`: it must hear of the end of what it has opened.
+const RUN: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "only",
+    "text",
+    "template",
+    "templates",
+    "command",
+];
+const WEBHOOK: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "only",
+    "text",
+    "template",
+    "templates",
+    "url",
+    "url_file",
+    "url_env",
+    "url_credential",
+    "secret",
+    "secret_file",
+    "secret_env",
+    "secret_credential",
+    "headers",
+];
+const SLACK: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "only",
+    "text",
+    "template",
+    "templates",
+    "url",
+    "url_file",
+    "url_env",
+    "url_credential",
+];
+// What holds an alert or an issue per incident has no `only`: it must hear of the
+// end of what it has opened.
+const PAGERDUTY: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "text",
+    "template",
+    "templates",
+    "url",
+    "routing_key",
+    "routing_key_file",
+    "routing_key_env",
+    "routing_key_credential",
+    "links",
+];
+const ALERTMANAGER: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "text",
+    "template",
+    "templates",
+    "urls",
+    "token",
+    "token_file",
+    "token_env",
+    "token_credential",
+    "labels",
+];
+const GITHUB: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "text",
+    "template",
+    "templates",
+    "repository",
+    "token",
+    "token_file",
+    "token_env",
+    "token_credential",
+    "api",
+    "labels",
+];
+/// For a channel whose type is not known: no key of any is called unknown.
+const ANY: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "only",
+    "text",
+    "template",
+    "templates",
+    "command",
+    "url",
+    "url_file",
+    "url_env",
+    "url_credential",
+    "secret",
+    "secret_file",
+    "secret_env",
+    "secret_credential",
+    "headers",
+    "routing_key",
+    "routing_key_file",
+    "routing_key_env",
+    "routing_key_credential",
+    "links",
+    "urls",
+    "token",
+    "token_file",
+    "token_env",
+    "token_credential",
+    "labels",
+    "from",
+    "to",
+    "server",
+    "repository",
+    "api",
+];
+
+/// The keys of a kind.
 const fn known(kind: Option<Kind>) -> &'static [&'static str] {
     match kind {
-        Some(Kind::Run) => &[
-            "type",
-            "timeout",
-            "rate",
-            "only",
-            "text",
-            "template",
-            "templates",
-            "command",
-        ],
-        Some(Kind::Webhook) => &[
-            "type",
-            "timeout",
-            "rate",
-            "only",
-            "text",
-            "template",
-            "templates",
-            "url",
-            "url_file",
-            "url_env",
-            "url_credential",
-            "secret",
-            "secret_file",
-            "secret_env",
-            "secret_credential",
-            "headers",
-        ],
-        Some(Kind::Slack) => &[
-            "type",
-            "timeout",
-            "rate",
-            "only",
-            "text",
-            "template",
-            "templates",
-            "url",
-            "url_file",
-            "url_env",
-            "url_credential",
-        ],
-        Some(Kind::PagerDuty) => &[
-            "type",
-            "timeout",
-            "rate",
-            "text",
-            "template",
-            "templates",
-            "url",
-            "routing_key",
-            "routing_key_file",
-            "routing_key_env",
-            "routing_key_credential",
-            "links",
-        ],
-        Some(Kind::Alertmanager) => &[
-            "type",
-            "timeout",
-            "rate",
-            "text",
-            "template",
-            "templates",
-            "urls",
-            "token",
-            "token_file",
-            "token_env",
-            "token_credential",
-            "labels",
-        ],
-        Some(Kind::GitHub) => &[
-            "type",
-            "timeout",
-            "rate",
-            "text",
-            "template",
-            "templates",
-            "repository",
-            "token",
-            "token_file",
-            "token_env",
-            "token_credential",
-            "api",
-            "labels",
-        ],
-        // For a channel whose type is not known: no key of any is called
-        // unknown.
-        None => &[
-            "type",
-            "timeout",
-            "rate",
-            "only",
-            "text",
-            "template",
-            "templates",
-            "command",
-            "url",
-            "url_file",
-            "url_env",
-            "url_credential",
-            "secret",
-            "secret_file",
-            "secret_env",
-            "secret_credential",
-            "headers",
-            "routing_key",
-            "routing_key_file",
-            "routing_key_env",
-            "routing_key_credential",
-            "links",
-            "urls",
-            "token",
-            "token_file",
-            "token_env",
-            "token_credential",
-            "labels",
-            "from",
-            "to",
-            "server",
-            "repository",
-            "api",
-        ],
+        Some(Kind::Run) => RUN,
+        Some(Kind::Webhook) => WEBHOOK,
+        Some(Kind::Slack) => SLACK,
+        Some(Kind::PagerDuty) => PAGERDUTY,
+        Some(Kind::Alertmanager) => ALERTMANAGER,
+        Some(Kind::GitHub) => GITHUB,
+        None => ANY,
     }
 }
 
@@ -383,7 +391,7 @@ fn pagerduty(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
     let routing_key = needed(keys, ROUTING_KEY, r);
     let url = match keys.get("url") {
         Some(item) => requests::url(&item, r),
-        None => Some(PAGERDUTY.to_owned()),
+        None => Some(PAGERDUTY_URL.to_owned()),
     };
     let mut links = BTreeMap::new();
     if let Some(item) = keys.get("links") {
@@ -443,7 +451,7 @@ fn github(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
     let token = needed(keys, TOKEN, r);
     let api = match keys.get("api") {
         Some(item) => requests::url(&item, r),
-        None => Some(GITHUB.to_owned()),
+        None => Some(GITHUB_API.to_owned()),
     };
     let labels = match keys.get("labels") {
         Some(item) => item.strings(r)?,

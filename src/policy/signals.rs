@@ -189,7 +189,6 @@ fn read_kind(
     };
     Some(match kind.key.as_str() {
         "quantile" => return quantile(kind, source, source_item, r),
-        "count" => (SignalKind::Increase(selector(kind, r)?), Unit::Plain),
         "ratio" => {
             let parts = kind.table("`ratio`".into(), &["of", "to"], &[], r)?;
             let of = parts.need("of", "'errors_total'", r);
@@ -200,7 +199,7 @@ fn read_kind(
             (ratio, Unit::Ratio)
         }
         "rate" => (SignalKind::Rate(selector(kind, r)?), Unit::PerSecond),
-        "increase" => (SignalKind::Increase(selector(kind, r)?), Unit::Plain),
+        "increase" | "count" => (SignalKind::Increase(selector(kind, r)?), Unit::Plain),
         "age" => {
             let of = selector(kind, r)?;
             (SignalKind::Age { of }, Unit::Seconds)

@@ -288,7 +288,7 @@ fn log(keys: &Keys<'_>, r: &mut Reader) -> Option<SourceKind> {
     if matches
         .value
         .as_table()
-        .is_none_or(|table| table.is_empty())
+        .is_none_or(toml::map::Map::is_empty)
     {
         r.add(
             matches

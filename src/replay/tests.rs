@@ -67,7 +67,7 @@ fn no_order_of_the_lines_matters_but_among_those_of_one_scrape() {
         r#"req{code="200"} 3 110"#,
         r#"req{code="500"} 7 105.5"#,
         r#"req{code="500"} 8 110"#,
-        r#"probe_duration_seconds 0.25 105.5"#,
+        "probe_duration_seconds 0.25 105.5",
         r#"backstop_release{version="v1"} 1 100"#,
     ];
     let expected = [

@@ -213,7 +213,11 @@ impl Answer {
                 Some(Err(error)) => return Err(broken_off(&error)),
                 None => {
                     // Once more, for `hyper` to see that the exchange is over.
-                    poll_fn(|context| Poll::Ready(self.exchange.drive(context))).await;
+                    poll_fn(|context| {
+                        self.exchange.drive(context);
+                        Poll::Ready(())
+                    })
+                    .await;
                     return Ok(None);
                 }
             }

@@ -208,7 +208,7 @@ impl Tail {
             self.headless = false;
         }
         self.file.seek(SeekFrom::Start(self.at))?;
-        let mut chunk = [0; CHUNK];
+        let mut chunk = vec![0; CHUNK];
         let mut read = 0;
         while read < most {
             let n = match self.file.read(&mut chunk) {

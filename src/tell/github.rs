@@ -13,6 +13,7 @@
 //! What comes from outside mentions nobody: a text of ours stands in a code
 //! block, and values in a user's template are escaped. A freeze is no issue.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -97,10 +98,11 @@ impl Channel for GitHub {
             }
             let mut body = text;
             if let Some(incident) = message.view.incident {
-                body.push_str(&format!(
-                    "\n\nThe whole story: `backstop report {incident}` on {}.",
-                    message.view.host
-                ));
+                let host = &message.view.host;
+                let _ = write!(
+                    body,
+                    "\n\nThe whole story: `backstop report {incident}` on {host}."
+                );
             }
             if let Some(thread) = &thread {
                 body.push_str("\n\n");

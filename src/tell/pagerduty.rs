@@ -175,9 +175,9 @@ mod tests {
 
     fn notice(severity: Option<Severity>, kind: NoticeKind, mode: Mode) -> Notice {
         Notice {
-            severity,
             kind,
             mode,
+            severity,
             ..full()
         }
     }
