@@ -103,6 +103,34 @@ pub enum NotifierKind {
         /// Labels that a new issue gets.
         labels: Vec<String>,
     },
+    /// Mail, by SMTP.
+    Email {
+        /// The server's name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// How the connection is encrypted.
+        tls: MailTls,
+        /// A file with the authority that signed the server's certificate.
+        ca: Option<String>,
+        /// User and password.
+        login: Option<(Secret, Secret)>,
+        /// Whose name is on it.
+        from: String,
+        /// Who gets it; never empty.
+        to: Vec<String>,
+    },
+}
+
+/// How the connection to a mail server is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MailTls {
+    /// After `STARTTLS`, which the server must offer.
+    StartTls,
+    /// From the first byte.
+    Tls,
+    /// Not at all: for a server on this host.
+    None,
 }
 
 /// Where a secret comes from. Never the secret.

@@ -19,7 +19,7 @@ mod step_end;
 mod verdict;
 
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
-pub use config::{Config, Notifier, NotifierKind, Rate, Role, Secret};
+pub use config::{Config, MailTls, Notifier, NotifierKind, Rate, Role, Secret};
 pub use expectation::Expectation;
 pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};

@@ -5,15 +5,16 @@
 //! systemd credential has them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::fault::{Draft, SECRET, listed, nearest};
 use super::item::Item;
-use super::keys::{Keys, LONGEST, Later, Reader};
+use super::keys::{Keys, LONGEST, Reader};
 use super::per::{Counted, per};
 use super::steps::argv;
 use super::{names, requests};
-use crate::model::{Notifier, NotifierKind, Rate, Secret};
+use crate::model::{MailTls, Notifier, NotifierKind, Rate, Secret};
 
 /// The notices whose texts can be replaced: the names of
 /// `guard::NoticeKind`, which this room may not see; a test holds them equal.
@@ -64,13 +65,8 @@ const GITHUB_API: &str = "https://api.github.com";
 
 const MOST_LABELS: usize = 50;
 const MOST_LINKS: usize = 20;
+const MOST_MAILBOXES: usize = 100;
 const MOST_URLS: usize = 20;
-
-/// Channels of later versions, and the nearest thing that works.
-const LATER: [Later; 1] = [(
-    "email",
-    "send it with `type = \"run\"` and `command = [\"mail\", …]`",
-)];
 
 /// The ways to give a value: plain, file, environment, credential.
 type Ways = [&'static str; 4];
@@ -83,6 +79,13 @@ const ROUTING_KEY: Ways = [
     "routing_key_env",
     "routing_key_credential",
 ];
+const USER: Ways = ["user", "user_file", "user_env", "user_credential"];
+const PASSWORD: Ways = [
+    "password",
+    "password_file",
+    "password_env",
+    "password_credential",
+];
 const TOKEN: Ways = ["token", "token_file", "token_env", "token_credential"];
 
 #[derive(Clone, Copy)]
@@ -93,15 +96,26 @@ enum Kind {
     PagerDuty,
     Alertmanager,
     GitHub,
+    Email,
 }
 
-const KINDS: [(&str, Kind); 6] = [
+/// What the first of the four ways to give a value takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    /// It is not offered.
+    No,
+    Url,
+    Text,
+}
+
+const KINDS: [(&str, Kind); 7] = [
     ("run", Kind::Run),
     ("webhook", Kind::Webhook),
     ("slack", Kind::Slack),
     ("pagerduty", Kind::PagerDuty),
     ("alertmanager", Kind::Alertmanager),
     ("github", Kind::GitHub),
+    ("email", Kind::Email),
 ];
 
 const RUN: &[&str] = &[
@@ -190,6 +204,28 @@ const GITHUB: &[&str] = &[
     "api",
     "labels",
 ];
+const EMAIL: &[&str] = &[
+    "type",
+    "timeout",
+    "rate",
+    "only",
+    "text",
+    "template",
+    "templates",
+    "server",
+    "tls",
+    "ca",
+    "user",
+    "user_file",
+    "user_env",
+    "user_credential",
+    "password",
+    "password_file",
+    "password_env",
+    "password_credential",
+    "from",
+    "to",
+];
 /// For a channel whose type is not known: no key of any is called unknown.
 const ANY: &[&str] = &[
     "type",
@@ -225,6 +261,16 @@ const ANY: &[&str] = &[
     "server",
     "repository",
     "api",
+    "tls",
+    "ca",
+    "user",
+    "user_file",
+    "user_env",
+    "user_credential",
+    "password",
+    "password_file",
+    "password_env",
+    "password_credential",
 ];
 
 /// The keys of a kind.
@@ -236,6 +282,7 @@ const fn known(kind: Option<Kind>) -> &'static [&'static str] {
         Some(Kind::PagerDuty) => PAGERDUTY,
         Some(Kind::Alertmanager) => ALERTMANAGER,
         Some(Kind::GitHub) => GITHUB,
+        Some(Kind::Email) => EMAIL,
         None => ANY,
     }
 }
@@ -249,9 +296,7 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
         .and_then(|name| KINDS.iter().find(|(known, _)| *known == name));
     let known = known(kind.map(|(_, kind)| *kind));
     let keys = item.table(format!("notifier `{}`", item.key), known, &[], r)?;
-    let kind = keys
-        .need("type", "\"slack\"", r)?
-        .choice_or_later(&KINDS, &LATER, r);
+    let kind = keys.need("type", "\"slack\"", r)?.choice(&KINDS, r);
     let timeout = keys
         .duration("timeout", Duration::from_millis(100)..=LONGEST, r)
         .unwrap_or(DEFAULT_TIMEOUT);
@@ -266,7 +311,7 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
     };
     let kind = kind?;
     let only = match kind {
-        Kind::Run | Kind::Webhook | Kind::Slack => only(&keys, r),
+        Kind::Run | Kind::Webhook | Kind::Slack | Kind::Email => only(&keys, r),
         Kind::PagerDuty | Kind::Alertmanager | Kind::GitHub => Some(Vec::new()),
     };
     let kind = match kind {
@@ -284,6 +329,7 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
         Kind::PagerDuty => pagerduty(&keys, r)?,
         Kind::Alertmanager => alertmanager(&keys, r)?,
         Kind::GitHub => github(&keys, r)?,
+        Kind::Email => email(&keys, r)?,
     };
     Some(Notifier {
         kind,
@@ -362,7 +408,7 @@ fn near(name: &str) -> String {
 }
 
 fn webhook(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
-    let url = secret(keys, URL, true, r);
+    let url = secret(keys, URL, Plain::Url, r);
     let secret = kept(keys, SIGNED, r)?;
     let headers = requests::headers(keys, r);
     Some(NotifierKind::Webhook {
@@ -373,7 +419,7 @@ fn webhook(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
 }
 
 fn slack_url(keys: &Keys<'_>, r: &mut Reader) -> Option<Secret> {
-    let url = secret(keys, URL, true, r)?;
+    let url = secret(keys, URL, Plain::Url, r)?;
     if let Some(item) = keys.get("url") {
         r.add(
             Draft::warning(
@@ -465,6 +511,126 @@ fn github(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
     })
 }
 
+fn email(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
+    let tls = match keys.get("tls") {
+        Some(item) => item.choice(
+            &[
+                ("starttls", MailTls::StartTls),
+                ("tls", MailTls::Tls),
+                ("none", MailTls::None),
+            ],
+            r,
+        ),
+        None => Some(MailTls::StartTls),
+    };
+    let server = keys
+        .need("server", "\"smtp.example.com:587\"", r)
+        .and_then(|item| mail_server(&item, tls, r));
+    let ca = match keys.get("ca") {
+        Some(item) => Some(names::path(&item, r)?),
+        None => None,
+    };
+    let password = kept(keys, PASSWORD, r);
+    let user = if USER.iter().any(|way| keys.has(way)) {
+        secret(keys, USER, Plain::Text, r).map(Some)
+    } else {
+        Some(None)
+    };
+    let login = match (user?, password?) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (None, None) => None,
+        (user, _) => {
+            let (has, lacks) = match user {
+                Some(_) => ("a user", "password"),
+                None => ("a password", "user"),
+            };
+            r.add(
+                Draft::error(
+                    "missing",
+                    keys.at.clone(),
+                    format!("{} has {has} and no {lacks}", keys.what),
+                )
+                .hint(format!("add `{lacks}_file`, or leave both out")),
+            );
+            return None;
+        }
+    };
+    let from = keys
+        .need("from", "\"Backstop <backstop@example.com>\"", r)
+        .and_then(|item| mailbox(&item, r));
+    let to = keys
+        .need("to", "[\"on-call@example.com\"]", r)
+        .and_then(|item| {
+            let all = item.elements(MOST_MAILBOXES, r)?;
+            if all.is_empty() {
+                r.add(item.fault("value", "`to` names nobody"));
+                return None;
+            }
+            let read: Vec<_> = all.iter().map(|to| mailbox(to, r)).collect();
+            read.into_iter().collect::<Option<Vec<_>>>()
+        });
+    let (host, port) = server?;
+    Some(NotifierKind::Email {
+        host,
+        port,
+        tls: tls?,
+        ca,
+        login,
+        from: from?,
+        to: to?,
+    })
+}
+
+/// `host` or `host:port`; the port is that of the encryption, if it is not
+/// written.
+fn mail_server(item: &Item<'_>, tls: Option<MailTls>, r: &mut Reader) -> Option<(String, u16)> {
+    let usual = match tls {
+        Some(MailTls::Tls) => 465,
+        Some(MailTls::None) => 25,
+        Some(MailTls::StartTls) | None => 587,
+    };
+    let text = item.string(r)?.value;
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
+            let address = requests::address(item, r)?;
+            drop(address);
+            (host, port.parse().ok()?)
+        }
+        _ => (text, usual),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let here = host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    if tls == Some(MailTls::None) && !here {
+        r.add(
+            item.fault(
+                "tls",
+                format!("`{host}` is another host: mail goes there encrypted"),
+            )
+            .hint(
+                "write `tls = \"starttls\"` or `\"tls\"`; `\"none\"` is for a server on this host",
+            ),
+        );
+        return None;
+    }
+    Some((host.to_owned(), port))
+}
+
+/// `on-call@example.com`, with or without a name before it.
+fn mailbox(item: &Item<'_>, r: &mut Reader) -> Option<String> {
+    let text = item.string(r)?.value;
+    if let Err(e) = text.parse::<lettre::message::Mailbox>() {
+        r.add(
+            item.fault("address", format!("`{text}` is not an address: {e}"))
+                .hint("write `on-call@example.com` or `On Call <on-call@example.com>`"),
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
 /// Labels of an alert, but those that are ours.
 fn labels(item: &Item<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
     const OURS: [&str; 7] = [
@@ -520,7 +686,7 @@ fn kept(keys: &Keys<'_>, ways: Ways, r: &mut Reader) -> Option<Option<Secret>> {
         );
     }
     if ways[1..].iter().any(|way| keys.has(way)) {
-        secret(keys, ways, false, r).map(Some)
+        secret(keys, ways, Plain::No, r).map(Some)
     } else {
         Some(None)
     }
@@ -531,17 +697,25 @@ fn needed(keys: &Keys<'_>, ways: Ways, r: &mut Reader) -> Option<Secret> {
     let kept = kept(keys, ways, r)?;
     if kept.is_none() && !keys.has(ways[0]) {
         // Says which keys there are.
-        return secret(keys, ways, false, r);
+        return secret(keys, ways, Plain::No, r);
     }
     kept
 }
 
-/// Exactly one of the four ways to give a value; `plain` where the first is
-/// offered.
-fn secret(keys: &Keys<'_>, ways: Ways, plain: bool, r: &mut Reader) -> Option<Secret> {
-    let item = keys.one_of(if plain { &ways } else { &ways[1..] }, &[], r)?;
+/// Exactly one of the four ways to give a value.
+fn secret(keys: &Keys<'_>, ways: Ways, plain: Plain, r: &mut Reader) -> Option<Secret> {
+    let offered = if plain == Plain::No {
+        &ways[1..]
+    } else {
+        &ways
+    };
+    let item = keys.one_of(offered, &[], r)?;
     if item.key == ways[0] {
-        return requests::url(&item, r).map(Secret::Plain);
+        let text = match plain {
+            Plain::Text => item.string(r)?.value.to_owned(),
+            Plain::No | Plain::Url => requests::url(&item, r)?,
+        };
+        return Some(Secret::Plain(text));
     }
     if item.key == ways[1] {
         return names::path(&item, r).map(Secret::File);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::alertmanager::Alertmanager;
+use super::email::Email;
 use super::github::GitHub;
 use super::message::Texts;
 use super::pagerduty::PagerDuty;
@@ -110,6 +111,14 @@ impl Failure {
             retry_after: None,
         }
     }
+
+    /// The receiver said no to this very notice.
+    pub(super) fn refused(reason: impl Into<String>) -> Self {
+        Self {
+            refused: true,
+            ..Self::new(reason)
+        }
+    }
 }
 
 /// The channel of a configured notifier.
@@ -146,6 +155,25 @@ pub(super) fn channel(notifier: &Notifier) -> Box<dyn Channel> {
             routing_key: routing_key.clone(),
             url: url.clone(),
             links: links.clone(),
+            texts,
+            timeout,
+        }),
+        NotifierKind::Email {
+            host,
+            port,
+            tls,
+            ca,
+            login,
+            from,
+            to,
+        } => Box::new(Email {
+            host: host.clone(),
+            port: *port,
+            tls: *tls,
+            ca: ca.clone(),
+            login: login.clone(),
+            from: from.clone(),
+            to: to.clone(),
             texts,
             timeout,
         }),

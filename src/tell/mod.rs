@@ -13,6 +13,7 @@
 mod alertmanager;
 mod backoff;
 mod channel;
+mod email;
 #[cfg(test)]
 mod fixture;
 mod github;

@@ -3,6 +3,7 @@
 //! in any reason.
 
 mod alertmanager;
+mod email;
 mod github;
 mod pagerduty;
 
