@@ -15,6 +15,17 @@ fn the_unit_starts_reloads_survives_and_stops() {
         skip::say("BACKSTOP_TEST_SYSTEMD is not set: the unit was not started in a booted systemd");
         return;
     }
+    let namespaces = [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "true",
+    ];
+    if !skip::unless_allowed(&namespaces, "the unit was not started in a booted systemd") {
+        return;
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = here.join("tests/systemd");
     let mount = |from: &Path, to: &str| format!("{}:{to}", from.display());
