@@ -21,6 +21,7 @@ mod lint;
 mod live;
 mod names;
 mod nested;
+mod notifier_keys;
 mod notifiers;
 mod per;
 mod plans;

@@ -11,6 +11,9 @@ use std::time::Duration;
 use super::fault::{Draft, SECRET, listed, nearest};
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Reader};
+use super::notifier_keys::{
+    KINDS, Kind, PASSWORD, ROUTING_KEY, SIGNED, TOKEN, URL, USER, Ways, known,
+};
 use super::per::{Counted, per};
 use super::steps::argv;
 use super::{names, requests};
@@ -68,37 +71,6 @@ const MOST_LINKS: usize = 20;
 const MOST_MAILBOXES: usize = 100;
 const MOST_URLS: usize = 20;
 
-/// The ways to give a value: plain, file, environment, credential.
-type Ways = [&'static str; 4];
-
-const URL: Ways = ["url", "url_file", "url_env", "url_credential"];
-const SIGNED: Ways = ["secret", "secret_file", "secret_env", "secret_credential"];
-const ROUTING_KEY: Ways = [
-    "routing_key",
-    "routing_key_file",
-    "routing_key_env",
-    "routing_key_credential",
-];
-const USER: Ways = ["user", "user_file", "user_env", "user_credential"];
-const PASSWORD: Ways = [
-    "password",
-    "password_file",
-    "password_env",
-    "password_credential",
-];
-const TOKEN: Ways = ["token", "token_file", "token_env", "token_credential"];
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Run,
-    Webhook,
-    Slack,
-    PagerDuty,
-    Alertmanager,
-    GitHub,
-    Email,
-}
-
 /// What the first of the four ways to give a value takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Plain {
@@ -106,185 +78,6 @@ enum Plain {
     No,
     Url,
     Text,
-}
-
-const KINDS: [(&str, Kind); 7] = [
-    ("run", Kind::Run),
-    ("webhook", Kind::Webhook),
-    ("slack", Kind::Slack),
-    ("pagerduty", Kind::PagerDuty),
-    ("alertmanager", Kind::Alertmanager),
-    ("github", Kind::GitHub),
-    ("email", Kind::Email),
-];
-
-const RUN: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "only",
-    "text",
-    "template",
-    "templates",
-    "command",
-];
-const WEBHOOK: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "only",
-    "text",
-    "template",
-    "templates",
-    "url",
-    "url_file",
-    "url_env",
-    "url_credential",
-    "secret",
-    "secret_file",
-    "secret_env",
-    "secret_credential",
-    "headers",
-];
-const SLACK: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "only",
-    "text",
-    "template",
-    "templates",
-    "url",
-    "url_file",
-    "url_env",
-    "url_credential",
-];
-// What holds an alert or an issue per incident has no `only`: it must hear of the
-// end of what it has opened.
-const PAGERDUTY: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "text",
-    "template",
-    "templates",
-    "url",
-    "routing_key",
-    "routing_key_file",
-    "routing_key_env",
-    "routing_key_credential",
-    "links",
-];
-const ALERTMANAGER: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "text",
-    "template",
-    "templates",
-    "urls",
-    "token",
-    "token_file",
-    "token_env",
-    "token_credential",
-    "labels",
-];
-const GITHUB: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "text",
-    "template",
-    "templates",
-    "repository",
-    "token",
-    "token_file",
-    "token_env",
-    "token_credential",
-    "api",
-    "labels",
-];
-const EMAIL: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "only",
-    "text",
-    "template",
-    "templates",
-    "server",
-    "tls",
-    "ca",
-    "user",
-    "user_file",
-    "user_env",
-    "user_credential",
-    "password",
-    "password_file",
-    "password_env",
-    "password_credential",
-    "from",
-    "to",
-];
-/// For a channel whose type is not known: no key of any is called unknown.
-const ANY: &[&str] = &[
-    "type",
-    "timeout",
-    "rate",
-    "only",
-    "text",
-    "template",
-    "templates",
-    "command",
-    "url",
-    "url_file",
-    "url_env",
-    "url_credential",
-    "secret",
-    "secret_file",
-    "secret_env",
-    "secret_credential",
-    "headers",
-    "routing_key",
-    "routing_key_file",
-    "routing_key_env",
-    "routing_key_credential",
-    "links",
-    "urls",
-    "token",
-    "token_file",
-    "token_env",
-    "token_credential",
-    "labels",
-    "from",
-    "to",
-    "server",
-    "repository",
-    "api",
-    "tls",
-    "ca",
-    "user",
-    "user_file",
-    "user_env",
-    "user_credential",
-    "password",
-    "password_file",
-    "password_env",
-    "password_credential",
-];
-
-/// The keys of a kind.
-const fn known(kind: Option<Kind>) -> &'static [&'static str] {
-    match kind {
-        Some(Kind::Run) => RUN,
-        Some(Kind::Webhook) => WEBHOOK,
-        Some(Kind::Slack) => SLACK,
-        Some(Kind::PagerDuty) => PAGERDUTY,
-        Some(Kind::Alertmanager) => ALERTMANAGER,
-        Some(Kind::GitHub) => GITHUB,
-        Some(Kind::Email) => EMAIL,
-        None => ANY,
-    }
 }
 
 /// Reads one notifier.

@@ -10,7 +10,7 @@
 //! own, so that a mail that was sent twice is seen to be one. `Auto-Submitted`
 //! (RFC 3834) keeps answering machines quiet.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use lettre::message::Mailbox;
@@ -101,7 +101,7 @@ impl Email {
         let mut mail = Mail::builder()
             .from(mailbox(&self.from)?)
             .subject(value::one_line(subject, SUBJECT))
-            .date(date(notice))
+            .date(UNIX_EPOCH + made(notice))
             .message_id(Some(id))
             .header(ContentType::TEXT_PLAIN)
             .header(AutoSubmitted);
@@ -195,10 +195,10 @@ fn token(text: &str) -> String {
     if token.is_empty() { "x".into() } else { token }
 }
 
-/// When the notice was made, by the wall clock of then.
-fn date(notice: &Notice) -> SystemTime {
+/// When the notice was made, by the wall clock of then: since the Unix epoch.
+fn made(notice: &Notice) -> Duration {
     let ms = notice.at.unix_millis(notice.wall_ahead_ms);
-    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 /// `Auto-Submitted: auto-generated`.
