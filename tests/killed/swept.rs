@@ -11,7 +11,7 @@ use std::io::Write as _;
 
 use super::host::Host;
 use super::traced::Traced;
-use super::{STEPS, all, journal_is_whole, policy, runs, skip};
+use super::{STEPS, all, end_of, journal_is_whole, policy, runs, skip};
 
 /// What changes files, processes, or what others hear.
 const CALLS: [&str; 22] = [
@@ -171,8 +171,7 @@ fn blown(blow: Blow) -> String {
         host.until_ticks(2);
         "distrusted".to_owned()
     } else {
-        let note = host.until_any(&ENDS);
-        note["what"].as_str().unwrap().to_owned()
+        end_of(&host, &ENDS)
     };
     if end == "lost_track" {
         host.until("escalated");
