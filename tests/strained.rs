@@ -442,8 +442,7 @@ impl Drop for Memory {
 #[test]
 fn a_step_that_eats_the_memory_is_ended_by_the_kernel_and_the_agent_goes_on() {
     let Some(memory) = Memory::limited("eats", 96 << 20) else {
-        // As `unless_allowed`: no package makes the kernel give one.
-        skip::say("no control group for memory: an agent beside a step that eats all of it");
+        skip::skipped("no control group for memory: an agent beside a step that eats all of it");
         return;
     };
     let mut host = Host::new("eats");

@@ -24,13 +24,12 @@ pub(crate) fn skipped(why: &str) {
     say(why);
 }
 
-/// Whether the kernel lets this process do what `probe` does. What is missing
-/// then can be installed by nobody, so it is no failure in CI either, but said.
+/// Whether the kernel lets this process do what `probe` does.
 pub(crate) fn unless_allowed(probe: &[&str], what: &str) -> bool {
     let done = Command::new(probe[0]).args(&probe[1..]).output();
     let allowed = done.is_ok_and(|done| done.status.success());
     if !allowed {
-        say(&format!(
+        skipped(&format!(
             "`{}` is not allowed here: {what}",
             probe.join(" ")
         ));
