@@ -23,6 +23,7 @@ mod traced;
 
 use std::fmt::{Debug, Write as _};
 use std::io::Write as _;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -188,7 +189,8 @@ fn all<T: Copy + Sync, R: Send>(rounds: &[T], run: impl Fn(T) -> R + Sync) -> Ve
             .collect();
         workers
             .into_iter()
-            .flat_map(|worker| worker.join().unwrap())
+            // A round that failed has said why; nothing is added to that.
+            .flat_map(|worker| worker.join().unwrap_or_else(|why| resume_unwind(why)))
             .collect()
     })
 }

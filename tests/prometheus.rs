@@ -162,7 +162,7 @@ fn ratio_quantile_and_fire_are_those_of_prometheus() {
     let rules = format!(
         "groups: [{{ name: shop, rules: [{{ alert: errors, expr: '{RATIO} > 0.05', for: 8s }}] }}]\n"
     );
-    let peer = Peer::start(&host.dir, target.address, host.http, &rules);
+    let peer = Peer::start(&host.dir, target.address, host.http.address, &rules);
     host.start();
     let mut follower = Follower {
         host: &host,

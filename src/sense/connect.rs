@@ -91,9 +91,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_refuses_or_swallows_does_not_stand_in_the_way() {
-        let vacant = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // Bound, so that nobody else listens there; and not listening.
+        let vacant = tokio::net::TcpSocket::new_v4().unwrap();
+        vacant.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let refuses = vacant.local_addr().unwrap();
-        drop(vacant);
         // Documentation only (RFC 5737): no route, or no answer.
         let swallows: SocketAddr = "192.0.2.1:9".parse().unwrap();
         let takes = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,9 +3,12 @@
 
 #![allow(dead_code, reason = "each test takes the part that it needs")]
 
+#[path = "port.rs"]
+pub(crate) mod port;
+
 use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use backstop::journal::Record;
 use serde_json::Value;
+
+use port::Port;
 
 use super::shop::Shop;
 
@@ -38,7 +43,7 @@ window = "1s"
 pub(crate) struct Host {
     pub(crate) dir: PathBuf,
     shop: Shop,
-    pub(crate) http: SocketAddr,
+    pub(crate) http: Port,
     /// Whether the agent serves HTTP: where it cannot, only its record tells.
     pub(crate) serves: bool,
     agent: Option<Child>,
@@ -52,14 +57,10 @@ impl Host {
             fs::create_dir_all(dir.join(part)).unwrap();
         }
         fs::set_permissions(dir.join("policies"), Permissions::from_mode(0o755)).unwrap();
-        let http = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
         Self {
             shop: Shop::open(&dir),
             dir,
-            http,
+            http: Port::hold(),
             serves: true,
             agent: None,
         }
@@ -129,7 +130,7 @@ impl Host {
             .arg(self.dir.join("control.sock"))
             .arg("--http")
             .arg(if self.serves {
-                self.http.to_string()
+                self.http.address.to_string()
             } else {
                 "off".to_owned()
             })
@@ -303,7 +304,7 @@ impl Host {
     /// The body of a page; empty while nobody answers.
     pub(crate) fn get(&self, path: &str) -> String {
         let request = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.http)?;
+            let mut stream = TcpStream::connect(self.http.address)?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             write!(
                 stream,

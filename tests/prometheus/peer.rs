@@ -3,17 +3,19 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::host::port::Port;
+
 /// A running Prometheus; it ends with this.
 pub(crate) struct Peer {
     dir: PathBuf,
-    http: SocketAddr,
+    http: Port,
     server: Child,
 }
 
@@ -32,10 +34,7 @@ impl Peer {
              - {{ job_name: backstop, static_configs: [{{ targets: ['{agent}'] }}] }}\n"
         );
         fs::write(dir.join("prometheus.yml"), config).unwrap();
-        let http = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let http = Port::hold();
         let server = Command::new("prometheus")
             .arg(format!(
                 "--config.file={}",
@@ -45,7 +44,7 @@ impl Peer {
                 "--storage.tsdb.path={}",
                 dir.join("data").display()
             ))
-            .arg(format!("--web.listen-address={http}"))
+            .arg(format!("--web.listen-address={}", http.address))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(dir.join("log")).unwrap())
@@ -101,7 +100,7 @@ impl Peer {
     /// no chunks.
     pub(crate) fn get(&self, path: &str) -> String {
         let request = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.http)?;
+            let mut stream = TcpStream::connect(self.http.address)?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
             let mut answer = String::new();

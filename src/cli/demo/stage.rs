@@ -2,10 +2,12 @@
 //! policy.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, process};
+
+use tokio::net::TcpSocket;
 
 /// The service's name.
 pub(super) const SERVICE: &str = "checkout";
@@ -15,11 +17,14 @@ pub(super) const GOOD: &str = "v1";
 pub(super) const BAD: &str = "v2";
 
 /// The directory of a demo.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Stage {
     pub(super) dir: PathBuf,
     /// Where the service listens.
     pub(super) port: u16,
+    /// Bound to the port, never listening: while the service restarts, the kernel
+    /// would else give the port to any connection that begins.
+    _held: TcpSocket,
 }
 
 impl Stage {
@@ -46,10 +51,14 @@ impl Stage {
         for sub in ["policies", "state"] {
             private.create(dir.join(sub))?;
         }
+        let held = TcpSocket::new_v4()?;
+        // The service's listener says so too: then Linux lets it bind beside this.
+        held.set_reuseaddr(true)?;
+        held.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let stage = Self {
-            // Free at this moment; the service says so if somebody was faster.
-            port: TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port(),
+            port: held.local_addr()?.port(),
             dir,
+            _held: held,
         };
         stage.point_at(GOOD)?;
         fs::write(
