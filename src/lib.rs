@@ -28,10 +28,11 @@
 //! | [`judge`] | samples → verdicts: counters, windows, statistics, conditions, holds | model |
 //! | [`guard`] | verdicts → commands: phases, gates, runs, escalation | model, judge |
 //! | [`policy`] | TOML → a checked policy, every fault at once; lints | model, judge |
-//! | [`sense`] | one file per source type; a streaming exposition parser | model |
+//! | [`process`] | programs, and the end of all that they started; output within bounds | model |
+//! | [`sense`] | one file per source type; a streaming exposition parser | model, process |
 //! | [`secret`] | fetches secrets where they are used, and shows them nowhere | model |
-//! | [`act`] | runs steps: process groups, deadlines, bounded output | model, secret |
-//! | [`tell`] | a durable outbox and one file per notifier | model, secret, guard, view |
+//! | [`act`] | runs steps: programs, jobs of systemd, requests, links | model, process, secret |
+//! | [`tell`] | a durable outbox and one file per notifier | model, process, secret, guard, view |
 //! | [`journal`] | the durable record; writer, reader, recovery | model, guard |
 //! | [`view`] | verdicts, phases and evidence in words, once for all readers | model, guard, judge |
 //! | [`control`] | the API on the socket and over HTTP: protocol, server, client | model, guard, view |
@@ -85,6 +86,7 @@ pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod policy;
+pub mod process;
 pub mod replay;
 pub mod secret;
 pub mod sense;

@@ -19,17 +19,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("guard", &["judge"]),
     ("view", &["guard", "judge"]),
     ("policy", &["judge"]),
-    ("sense", &[]),
+    // Programs are run by whoever needs one: as a source, a step, a notifier.
+    ("process", &[]),
+    ("sense", &["process"]),
     // Fetched where they are used, by whoever sends them.
     ("secret", &[]),
-    ("act", &["secret"]),
-    ("tell", &["guard", "secret", "view"]),
+    ("act", &["process", "secret"]),
+    ("tell", &["guard", "process", "secret", "view"]),
     ("journal", &["guard"]),
     ("control", &["guard", "view"]),
     (
         "agent",
         &[
-            "act", "control", "guard", "journal", "judge", "policy", "sense", "tell", "view",
+            "act", "control", "guard", "journal", "judge", "policy", "process", "sense", "tell",
+            "view",
         ],
     ),
     // Of `sense` it needs the parser of exposition lines, which is pure.

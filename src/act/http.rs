@@ -244,7 +244,7 @@ pub(super) fn unreadable(request: &HttpRequest) -> Vec<(String, &'static str)> {
     let Tls { ca, cert, key } = &request.tls;
     for path in [ca, cert, key].into_iter().flatten() {
         if let Err(e) = std::fs::File::open(path) {
-            let why = super::program::plain(&e);
+            let why = crate::process::plain(&e);
             found.push((
                 format!("cannot read `{path}`: {why}"),
                 "correct the path, or give the agent's user the right to read it",

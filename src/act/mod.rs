@@ -11,11 +11,8 @@
 //! to hand the agent's own environment on, and to leave anything behind that it
 //! had to end.
 
-mod family;
 mod http;
-mod output;
 mod preflight;
-mod program;
 mod run;
 mod symlink;
 mod systemd;
@@ -25,15 +22,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use family::reap_orphans;
-pub use output::{OutputLine, Rest};
-pub use preflight::{Problem, preflight};
+pub use preflight::preflight;
 
 use crate::model::{Action, HowEnded, Output, StepEnd};
-
-/// What a step that has to be ended gets between SIGTERM and SIGKILL (SPEC 3,
-/// *Plans*).
-pub const GRACE: Duration = Duration::from_secs(5);
+pub use crate::process::{GRACE, OutputLine, Problem, Rest, reap_orphans};
 
 /// One attempt of one step.
 #[derive(Clone, Debug)]

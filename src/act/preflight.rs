@@ -7,33 +7,16 @@
 //! say to another verb than the one that is tried.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use super::http;
-use super::program::{Unfit, find, plain};
 use super::symlink::{called, what};
 use super::systemd::{self, SYSTEMCTL, Unit};
 use crate::model::{StepAction, UnitAction, placeholders_in};
-
-/// Why a step could not be done as things are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// What was found.
-    pub found: String,
-    /// What mends it.
-    pub remedy: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.found, self.remedy)
-    }
-}
+use crate::process::{Problem, plain, problem};
 
 /// What stands in the way of this step, with placeholders not filled in yet.
 /// Empty when nothing does, or nothing can be known.
@@ -41,10 +24,10 @@ impl fmt::Display for Problem {
 pub fn preflight(step: &StepAction) -> Vec<Problem> {
     match step {
         StepAction::Run(argv) => match argv.first() {
-            Some(name) if is_known(name) => program(name).into_iter().collect(),
+            Some(name) if is_known(name) => problem(name).into_iter().collect(),
             _ => Vec::new(),
         },
-        StepAction::Systemd { unit, action } => match program(SYSTEMCTL) {
+        StepAction::Systemd { unit, action } => match problem(SYSTEMCTL) {
             None if is_known(unit) => unit_of(unit, *action).into_iter().collect(),
             problem => problem.into_iter().collect(),
         },
@@ -63,29 +46,6 @@ pub fn preflight(step: &StepAction) -> Vec<Problem> {
 /// Whether there is nothing to fill in.
 fn is_known(template: &str) -> bool {
     placeholders_in(template).next().is_none()
-}
-
-fn program(name: &str) -> Option<Problem> {
-    let (found, remedy) = match find(name) {
-        Ok(_) => return None,
-        Err(Unfit::Missing) if name.starts_with('/') => (
-            format!("`{name}` does not exist, or cannot be seen from here"),
-            "install it, or correct the path".to_owned(),
-        ),
-        Err(Unfit::Missing) => (
-            format!("`{name}` is not in the agent's PATH"),
-            "install it, or write its whole path".to_owned(),
-        ),
-        Err(Unfit::NotExecutable) => (
-            format!("`{name}` may not be executed by the agent's user"),
-            format!("`chmod +x {name}`, and see that its file system is not mounted noexec"),
-        ),
-        Err(Unfit::Relative) => (
-            format!("`{name}` is relative to a directory that nobody has stated"),
-            "write its whole path".to_owned(),
-        ),
-    };
-    Some(Problem { found, remedy })
 }
 
 /// What systemd says of a unit.

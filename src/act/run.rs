@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::Order;
-use super::family::Family;
-use super::output::{Capture, OutputLine, Rest};
-use super::program::{plain, start};
 use crate::model::{HowEnded, Output};
+use crate::process::{
+    Capture, Family, INHERITED, OutputLine, Program, Rest, adopt_orphans, plain, reap_orphans,
+};
 
 /// After the program has ended, what it printed last is still in the pipe and
 /// read at once. Only something that it left running keeps the pipe open after
@@ -21,7 +23,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 
 /// What came first.
 enum First {
-    Exit(std::io::Result<ExitStatus>),
+    Exit(io::Result<ExitStatus>),
     Deadline,
     Cancel,
 }
@@ -34,7 +36,7 @@ pub(super) async fn run(
     lines: mpsc::Sender<OutputLine>,
     cancel: impl Future<Output = ()>,
 ) -> (HowEnded, Output, Option<Rest>) {
-    super::family::adopt_orphans();
+    adopt_orphans();
     let (mut child, pipe) = match start(&order.id, argv, env).await {
         Ok(started) => started,
         Err(how) => return (how, Output::default(), None),
@@ -68,9 +70,34 @@ pub(super) async fn run(
         capture.during(family.end(&mut child, order.grace)).await;
     }
     capture.drain(DRAIN).await;
-    super::family::reap_orphans();
+    reap_orphans();
     let (output, rest) = capture.finish().await;
     (how, output, rest)
+}
+
+/// Starts a step's program, printing into the pipe that is handed back: both
+/// streams into one, so that what is kept is in the order in which it came.
+async fn start(
+    id: &str,
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+) -> Result<(Child, io::PipeReader), HowEnded> {
+    let (reader, writer) = io::pipe().map_err(|e| HowEnded::SpawnFailed(plain(&e)))?;
+    let program = Program {
+        id,
+        argv,
+        inherits: &INHERITED,
+        env,
+    };
+    let wired = |command: &mut Command| {
+        command
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer.try_clone()?);
+        Ok(())
+    };
+    let child = program.start(wired).await?;
+    Ok((child, reader))
 }
 
 fn how_it_exited(status: ExitStatus) -> HowEnded {

@@ -25,8 +25,8 @@ use rustix::io::Errno;
 use tokio::time::sleep;
 
 use super::Order;
-use super::program::plain;
 use crate::model::{HowEnded, Output};
+use crate::process::plain;
 
 /// Why a link could not be swapped.
 #[derive(Debug, thiserror::Error)]

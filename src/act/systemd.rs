@@ -19,10 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::output::{OutputLine, Rest};
-use super::program::{find, plain, search_path};
 use super::{Order, run};
 use crate::model::{HowEnded, Output, UnitAction};
+use crate::process::{OutputLine, Rest, find, plain, search_path};
 
 /// The program.
 pub(super) const SYSTEMCTL: &str = "systemctl";

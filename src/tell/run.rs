@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -22,6 +21,7 @@ use tokio::time::timeout;
 use super::channel::{Attempt, Channel, Delivered, Failure};
 use super::message::{Message, Texts};
 use super::template::Escape;
+use crate::process::{Group, Program};
 use crate::view::{NoticeView, value};
 
 /// Between TERM and KILL.
@@ -63,11 +63,7 @@ impl Channel for Run {
 
 impl Run {
     async fn hand_over(&self, view: &NoticeView, body: &[u8]) -> Result<(), Failure> {
-        let mut child = self
-            .command(view)?
-            .spawn()
-            .map_err(|e| Failure::new(format!("it did not start: {e}")))?;
-        unprotect(&child);
+        let mut child = self.start(view).await?;
         let mut group = Group::of(&child);
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let said = Mutex::new(Vec::new());
@@ -95,7 +91,7 @@ impl Run {
             }
         };
         let Ok(ended) = ended else {
-            group.end(&mut child).await;
+            group.end(&mut child, GRACE).await;
             return Err(Failure::new(format!(
                 "it did not end within {}",
                 value::span(self.timeout)
@@ -113,90 +109,30 @@ impl Run {
         }
     }
 
-    fn command(&self, view: &NoticeView) -> Result<Command, Failure> {
-        let (program, arguments) = self
-            .command
-            .split_first()
-            .ok_or_else(|| Failure::new("it has no command"))?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(
-                PASSED
-                    .iter()
-                    .filter_map(|&n| Some((n, std::env::var_os(n)?))),
-            )
-            .env("BACKSTOP_NOTICE", &view.id)
-            .env("BACKSTOP_KIND", view.kind)
-            .env("BACKSTOP_SERVICE", &view.service)
-            .env("BACKSTOP_TITLE", &view.title)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        if let Some(incident) = view.incident {
-            command.env("BACKSTOP_INCIDENT", incident.to_string());
-        }
-        Ok(command)
-    }
-}
-
-/// When memory runs out, the kernel is to end a command that eats it rather than
-/// the agent, whose own protection (`OOMScoreAdjust=`) the command inherits.
-fn unprotect(child: &Child) {
-    let Some(pid) = child.id() else { return };
-    let score = format!("/proc/{pid}/oom_score_adj");
-    // It may have ended by now, which is as well.
-    if std::fs::read_to_string(&score).is_ok_and(|score| score.starts_with('-')) {
-        let _ = std::fs::write(&score, "0");
-    }
-}
-
-/// The command's process group. Dropped before the command ended, as when the
-/// agent stops, it is killed: nothing is left over.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(
-            child
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .and_then(Pid::from_raw),
-        )
-    }
-
-    /// The command has ended and its number may be another's.
-    fn leave(&mut self) {
-        self.0 = None;
-    }
-
-    /// Ends the group and waits for the command.
-    async fn end(&mut self, child: &mut Child) {
-        self.signal(Signal::TERM);
-        if timeout(GRACE, child.wait()).await.is_err() {
-            self.signal(Signal::KILL);
-            let _ = child.wait().await;
-        } else {
-            // Those who ignored TERM: while one of them lives, the group's
-            // number is nobody else's.
-            self.signal(Signal::KILL);
-        }
-        self.leave();
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // It fails when everybody is gone, which is what was wanted.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
+    async fn start(&self, view: &NoticeView) -> Result<Child, Failure> {
+        let told = [
+            ("BACKSTOP_NOTICE", view.id.clone()),
+            ("BACKSTOP_KIND", view.kind.to_owned()),
+            ("BACKSTOP_SERVICE", view.service.clone()),
+            ("BACKSTOP_TITLE", view.title.clone()),
+        ];
+        let incident = view.incident.map(|n| ("BACKSTOP_INCIDENT", n.to_string()));
+        let env = told.into_iter().chain(incident);
+        let program = Program {
+            id: &view.id,
+            argv: &self.command,
+            inherits: &PASSED,
+            env: &env.map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        let wired = |command: &mut Command| {
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            Ok(())
+        };
+        let started = program.start(wired).await;
+        started.map_err(|how| Failure::new(format!("it {how}")))
     }
 }
 

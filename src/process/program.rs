@@ -11,14 +11,15 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
 use super::family::MARK;
@@ -26,7 +27,7 @@ use crate::model::HowEnded;
 
 /// What a step inherits, where the agent has it. The last two let a step of an
 /// agent that runs as a user speak to that user's own systemd.
-const INHERITED: [&str; 8] = [
+pub(crate) const INHERITED: [&str; 8] = [
     "PATH",
     "HOME",
     "LANG",
@@ -49,7 +50,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(25);
 
 /// Why a name is not a program that can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     /// There is no such file that can be seen, or none of that name in `PATH`.
     Missing,
     /// It is there, but is a directory or may not be executed.
@@ -58,14 +59,29 @@ pub(super) enum Unfit {
     Relative,
 }
 
+/// Why something could not be done as things are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What was found.
+    pub found: String,
+    /// What mends it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.found, self.remedy)
+    }
+}
+
 /// The value of `PATH` that steps get and are looked up in.
-pub(super) fn search_path() -> OsString {
+pub(crate) fn search_path() -> OsString {
     env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into())
 }
 
 /// The file that `name` means: itself if it is absolute, else the first that
 /// can be executed in `PATH`.
-pub(super) fn find(name: &str) -> Result<PathBuf, Unfit> {
+pub(crate) fn find(name: &str) -> Result<PathBuf, Unfit> {
     find_in(name, &search_path())
 }
 
@@ -100,57 +116,98 @@ fn find_in(name: &str, path: &std::ffi::OsStr) -> Result<PathBuf, Unfit> {
     Err(why)
 }
 
-/// Starts `argv` as the leader of a process group of its own, marked with `id`,
-/// printing into the pipe that is handed back.
-pub(super) async fn start(
-    id: &str,
-    argv: &[String],
-    env: &BTreeMap<String, String>,
-) -> Result<(Child, io::PipeReader), HowEnded> {
-    let Some((name, arguments)) = argv.split_first() else {
-        return Err(HowEnded::SpawnFailed("there is no program to run".into()));
+/// What stands in the way of starting a program of this name.
+pub(crate) fn problem(name: &str) -> Option<Problem> {
+    let (found, remedy) = match find(name) {
+        Ok(_) => return None,
+        Err(Unfit::Missing) if name.starts_with('/') => (
+            format!("`{name}` does not exist, or cannot be seen from here"),
+            "install it, or correct the path".to_owned(),
+        ),
+        Err(Unfit::Missing) => (
+            format!("`{name}` is not in the agent's PATH"),
+            "install it, or write its whole path".to_owned(),
+        ),
+        Err(Unfit::NotExecutable) => (
+            format!("`{name}` may not be executed by the agent's user"),
+            format!("`chmod +x {name}`, and see that its file system is not mounted noexec"),
+        ),
+        Err(Unfit::Relative) => (
+            format!("`{name}` is relative to a directory that nobody has stated"),
+            "write its whole path".to_owned(),
+        ),
     };
-    let file = find(name).map_err(|unfit| match unfit {
-        Unfit::Missing => HowEnded::NotFound,
-        Unfit::NotExecutable => HowEnded::NotExecutable,
-        Unfit::Relative => {
-            HowEnded::SpawnFailed(format!("`{name}` is relative; write the whole path"))
-        }
-    })?;
-    let failed = |e: io::Error| HowEnded::SpawnFailed(plain(&e));
-    let mut tries = 1;
-    loop {
-        let (reader, writer) = io::pipe().map_err(failed)?;
-        let mut command = Command::new(&file);
-        command
-            .arg0(name)
-            .args(arguments)
-            .current_dir("/")
-            .env_clear()
-            .envs(INHERITED.iter().filter_map(|key| {
-                let value = env::var_os(key)?;
-                Some((key, value))
-            }))
-            .env("PATH", search_path())
-            .envs(env)
-            .env(MARK, id)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().map_err(failed)?)
-            .stderr(writer)
-            .process_group(0);
-        let started = command.spawn();
-        // The command has the writing end; the pipe must not wait for us.
-        drop(command);
-        match started {
-            Ok(child) => {
-                unprotect(&child);
-                return Ok((child, reader));
+    Some(Problem { found, remedy })
+}
+
+/// A program that is to be started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program<'a> {
+    /// Marks its processes, so that they are known wherever they go: another
+    /// one for each start.
+    pub(crate) id: &'a str,
+    /// Its name or path, and its arguments.
+    pub(crate) argv: &'a [String],
+    /// What it inherits of the agent's environment, by name.
+    pub(crate) inherits: &'a [&'a str],
+    /// What it gets besides.
+    pub(crate) env: &'a BTreeMap<String, String>,
+}
+
+impl Program<'_> {
+    /// Starts it as the leader of a process group of its own. `wire` says where
+    /// its streams go; a program that is being written to is tried again, and
+    /// wired again.
+    ///
+    /// # Errors
+    ///
+    /// It did not start, in the words of a step's end.
+    pub(crate) async fn start(
+        &self,
+        wire: impl Fn(&mut Command) -> io::Result<()>,
+    ) -> Result<Child, HowEnded> {
+        let Some((name, arguments)) = self.argv.split_first() else {
+            return Err(HowEnded::SpawnFailed("there is no program to run".into()));
+        };
+        let file = find(name).map_err(|unfit| match unfit {
+            Unfit::Missing => HowEnded::NotFound,
+            Unfit::NotExecutable => HowEnded::NotExecutable,
+            Unfit::Relative => {
+                HowEnded::SpawnFailed(format!("`{name}` is relative; write the whole path"))
             }
-            Err(e) if Errno::from_io_error(&e) == Some(Errno::TXTBSY) && tries < BUSY_TRIES => {
-                tries += 1;
-                tokio::time::sleep(BUSY_PAUSE).await;
+        })?;
+        let mut tries = 1;
+        loop {
+            let mut command = Command::new(&file);
+            command
+                .arg0(name)
+                .args(arguments)
+                .current_dir("/")
+                .env_clear()
+                .envs(self.inherits.iter().filter_map(|key| {
+                    let value = env::var_os(key)?;
+                    Some((key, value))
+                }))
+                .env("PATH", search_path())
+                .envs(self.env)
+                .env(MARK, self.id)
+                .process_group(0);
+            wire(&mut command).map_err(|e| HowEnded::SpawnFailed(plain(&e)))?;
+            let started = command.spawn();
+            // The command has the program's ends of its pipes; whoever reads
+            // must not wait for us.
+            drop(command);
+            match started {
+                Ok(child) => {
+                    unprotect(&child);
+                    return Ok(child);
+                }
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::TXTBSY) && tries < BUSY_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Err(e) => return Err(why_not_started(&e)),
             }
-            Err(e) => return Err(why_not_started(&e)),
         }
     }
 }
@@ -189,7 +246,7 @@ fn why_not_started(e: &io::Error) -> HowEnded {
 }
 
 /// An error of the system in its own words, without its number.
-pub(super) fn plain(e: &io::Error) -> String {
+pub(crate) fn plain(e: &io::Error) -> String {
     let mut words = e.to_string();
     if let Some(number) = words.find(" (os error") {
         words.truncate(number);

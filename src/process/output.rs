@@ -41,7 +41,7 @@ pub struct OutputLine {
 
 /// The output of a step from its start to its end.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(crate) struct Capture {
     pipe: pipe::Receiver,
     open: bool,
     chunk: Box<[u8]>,
@@ -55,7 +55,7 @@ impl Capture {
     /// # Errors
     ///
     /// When the runtime cannot watch the pipe: it is out of descriptors.
-    pub(super) fn new(pipe: io::PipeReader, lines: mpsc::Sender<OutputLine>) -> io::Result<Self> {
+    pub(crate) fn new(pipe: io::PipeReader, lines: mpsc::Sender<OutputLine>) -> io::Result<Self> {
         Ok(Self {
             pipe: pipe::Receiver::from_owned_fd(pipe.into())?,
             open: true,
@@ -66,7 +66,7 @@ impl Capture {
     }
 
     /// Awaits `other`, and takes in what is printed meanwhile.
-    pub(super) async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
+    pub(crate) async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut other = std::pin::pin!(other);
         loop {
             tokio::select! {
@@ -78,7 +78,7 @@ impl Capture {
     }
 
     /// Takes in what is there until nobody can print any more, `limit` at most.
-    pub(super) async fn drain(&mut self, limit: Duration) {
+    pub(crate) async fn drain(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while self.open {
             match timeout_at(deadline, self.pipe.read(&mut self.chunk)).await {
@@ -89,7 +89,7 @@ impl Capture {
     }
 
     /// What was kept, and the pipe if somebody still holds its other end.
-    pub(super) async fn finish(mut self) -> (Output, Option<Rest>) {
+    pub(crate) async fn finish(mut self) -> (Output, Option<Rest>) {
         self.lines.end().await;
         let rest = self.open.then_some(Rest { pipe: self.pipe });
         (self.kept.into_output(), rest)

@@ -1,5 +1,8 @@
 //! All processes that a step has started, and how they are ended.
 //!
+//! A step is here whatever a program is run for: a step of a plan, or a sample
+//! of a source.
+//!
 //! A step's program leads a process group; what it starts is in that group
 //! unless it leaves it, by `setsid` or as a job of a shell. The agent is a child
 //! subreaper, so that whatever loses its parent becomes a child of the agent
@@ -51,7 +54,7 @@ const LOOKS: [Duration; 5] = [
 ];
 
 /// Makes the agent the parent of whatever its steps orphan.
-pub(super) fn adopt_orphans() {
+pub(crate) fn adopt_orphans() {
     if let Err(e) = set_child_subreaper(Some(getpid())) {
         tracing::warn!(error = %e, "cannot become a child subreaper: what a step daemonises may outlive it");
     }
@@ -114,7 +117,7 @@ impl Own {
 
 /// The processes of one step.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(crate) struct Family {
     own: Own,
     /// The program that the step runs; also the number of its group. 0, which
     /// is nobody's, if it was awaited before.
@@ -126,7 +129,7 @@ pub(super) struct Family {
 
 impl Family {
     /// The family of `child`, marked with `id`.
-    pub(super) fn of(child: &Child, id: &str) -> Self {
+    pub(crate) fn of(child: &Child, id: &str) -> Self {
         Self {
             own: Own::ask(),
             main: child
@@ -141,7 +144,7 @@ impl Family {
     /// Ends them all: SIGTERM once, SIGKILL after `grace` to whoever is left,
     /// until nobody is. Those that start meanwhile are not asked to end: they
     /// are likely the program's way of cleaning up.
-    pub(super) async fn end(&mut self, child: &mut Child, grace: Duration) {
+    pub(crate) async fn end(&mut self, child: &mut Child, grace: Duration) {
         let asked = self.look();
         self.signal(child, &asked, Signal::TERM);
         if timeout(grace, self.gone(child, None)).await.is_ok() {
