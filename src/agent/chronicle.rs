@@ -1,17 +1,19 @@
 //! What the journal has of one incident: read when somebody asks, beside the
-//! loop, and from the beginning. Incidents are asked about rarely.
+//! loop, and from the beginning. Incidents are asked about rarely, and the log
+//! of decisions is small.
 
 use std::path::Path;
 
+use super::recalled::Recalled;
 use crate::control::Chronicle;
 use crate::guard::{Command, Event};
-use crate::journal::{Body, Record, read};
+use crate::journal::{Body, Record, read_decisions};
 use crate::view::RanStep;
 
-/// Reads the whole journal of a state directory. `None` when it cannot be read,
+/// Reads all decisions in the journal of a state directory. `None` when it cannot be read,
 /// or has nothing of this incident.
 pub(super) fn chronicle(state: &Path, incident: u64) -> Option<Chronicle> {
-    let records = match read(state) {
+    let records = match read_decisions(state) {
         Ok(records) => records,
         Err(error) => {
             tracing::warn!(%error, "cannot read the journal for incident {incident}");
@@ -25,9 +27,11 @@ pub(super) fn chronicle(state: &Path, incident: u64) -> Option<Chronicle> {
 
 fn gather(records: impl Iterator<Item = Record>, incident: u64) -> Chronicle {
     let mut found = Chronicle::default();
+    let mut recalled = Recalled::new(incident);
     // Beside each attempt, the index of its step: what its end is known by.
     let mut indices = Vec::new();
     for record in records {
+        recalled.see(&record);
         match record.body {
             Body::Commands { commands, .. } => {
                 for command in commands {
@@ -67,6 +71,7 @@ fn gather(records: impl Iterator<Item = Record>, incident: u64) -> Chronicle {
             Body::Event(_) | Body::Anchor(_) | Body::Lost(_) => {}
         }
     }
+    (found.incident, found.policy, found.wall_ahead_ms) = recalled.take();
     found
 }
 

@@ -23,6 +23,7 @@ mod keeper;
 mod log;
 mod look;
 mod metrics;
+mod recalled;
 mod recovery;
 mod release;
 mod reload;

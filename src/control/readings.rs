@@ -115,8 +115,9 @@ struct Found {
 
 impl Found {
     fn policy(&self) -> Option<&Policy> {
-        let service = self.snapshot.services.get(&self.incident.service)?;
-        Some(&service.policy)
+        let service = self.snapshot.services.get(&self.incident.service);
+        let then = self.chronicle.policy.as_ref();
+        then.or(service.map(|s| &s.policy)).map(AsRef::as_ref)
     }
 }
 
@@ -132,10 +133,11 @@ async fn find(api: &Api, number: &str) -> Result<Found, Refusal> {
     let Some(incident) = at_hand.or_else(|| chronicle.incident.clone()) else {
         return Err(no_incident(&snapshot, number));
     };
-    let wall_ahead_ms = snapshot
-        .services
-        .get(&incident.service)
-        .map_or(0, |s| s.wall_ahead_ms);
+    let service = snapshot.services.get(&incident.service);
+    let wall_ahead_ms = chronicle
+        .wall_ahead_ms
+        .or(service.map(|s| s.wall_ahead_ms))
+        .unwrap_or_default();
     Ok(Found {
         incident,
         chronicle,
@@ -159,7 +161,7 @@ pub(super) fn no_incident(snapshot: &Snapshot, number: u64) -> Refusal {
     let hint = match snapshot.last_incident {
         0 => "there has been none yet".to_owned(),
         last if number > last => format!("the last one is {last}"),
-        _ => "it is too old: what is left of it is in the journal".to_owned(),
+        _ => "it is too old: the journal does not have its opening any more".to_owned(),
     };
     Refusal::new(StatusCode::NOT_FOUND, error).hint(hint)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::guard::{Command, Event, Incident, Note, Snapshot};
-use crate::model::Moment;
+use crate::model::{Moment, Policy};
 use crate::view::RanStep;
 
 /// A handle to the running agent.
@@ -51,9 +51,14 @@ pub enum Request {
 /// What the journal has of an incident.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chronicle {
-    /// The incident itself. Only asked for when it is so old that the state has
-    /// it no more; `None` when it cannot be had.
+    /// The incident itself, put together again from its notes: for one that is
+    /// so old that the state has it no more. `None` when its opening is not in
+    /// the journal any more.
     pub incident: Option<Incident>,
+    /// The policy in force when it opened, if the journal still has it.
+    pub policy: Option<Arc<Policy>>,
+    /// How far the wall clock was ahead then, in milliseconds.
+    pub wall_ahead_ms: Option<i64>,
     /// All its notes, in order.
     pub notes: Vec<Note>,
     /// The attempts of its steps, in order.

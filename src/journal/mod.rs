@@ -111,7 +111,7 @@ mod tests;
 
 pub use error::{Damage, JournalError, Torn};
 pub use options::{Options, Retention};
-pub use reader::{Records, read};
+pub use reader::{Records, read, read_decisions, read_samples};
 pub use record::{Anchor, Body, Lost, Record};
 pub use recovery::{Recovery, Step, Steps};
 pub use writer::{Journal, Kept};

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use super::disk::{Disk, HostDisk};
 use super::error::{Damage, JournalError};
-use super::layout::Layout;
+use super::layout::{Found, Layout};
 use super::merge::{Fault, Merge, Merged};
 use super::record::Record;
 use super::recovery;
+use super::samples;
 use super::state_dir::open_dir;
+use crate::model::Moment;
 
 /// All records, in the order of their numbers; between them what is damaged.
 pub struct Records {
@@ -35,6 +37,59 @@ pub fn read(dir: &Path) -> Result<Records, JournalError> {
     let fd = open_dir(dir).map_err(|e| JournalError::file("open", &dir.to_string_lossy(), e))?;
     let disk: Arc<dyn Disk> = Arc::new(HostDisk::new(fd));
     read_on(&disk)
+}
+
+/// Reads the log of decisions alone: a small part of the journal, and all that
+/// tells of an incident. The samples' numbers are missing in it, which comes as
+/// damage among the records.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn read_decisions(dir: &Path) -> Result<Records, JournalError> {
+    some_of(dir, |_, layout| layout.samples.clear())
+}
+
+/// Reads the samples that were taken from one moment to another, and some of
+/// those before and after: whole segments. The decisions' numbers are missing
+/// in it, which comes as damage among the records.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn read_samples(dir: &Path, from: Moment, to: Moment) -> Result<Records, JournalError> {
+    some_of(dir, |disk, layout| {
+        layout.decisions.clear();
+        let begun = |found: &Found| {
+            let head = disk.read(&found.name, 0, samples::HEADER).ok()?;
+            Some(samples::read_header(&head, found.first).ok()?.1)
+        };
+        let begun: Vec<_> = layout.samples.iter().map(begun).collect();
+        let mut place = 0;
+        layout.samples.retain(|_| {
+            // A segment ends where the next one begins; one that does not say
+            // is read.
+            let ended = begun.get(place + 1).copied().flatten();
+            let wanted = begun[place].is_none_or(|begun| begun <= to)
+                && ended.is_none_or(|ended| ended >= from);
+            place += 1;
+            wanted
+        });
+    })
+}
+
+fn some_of(
+    dir: &Path,
+    narrow: impl FnOnce(&dyn Disk, &mut Layout),
+) -> Result<Records, JournalError> {
+    let fd = open_dir(dir).map_err(|e| JournalError::file("open", &dir.to_string_lossy(), e))?;
+    let disk: Arc<dyn Disk> = Arc::new(HostDisk::new(fd));
+    let mut layout = Layout::list(&*disk).map_err(|e| JournalError::file("list", ".", e))?;
+    narrow(&*disk, &mut layout);
+    Ok(Records {
+        merge: recovery::merge(&disk, &layout, None, None),
+        tail: None,
+    })
 }
 
 pub(crate) fn read_on(disk: &Arc<dyn Disk>) -> Result<Records, JournalError> {
