@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 /// Every command, in the order of `backstop --help`.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "run",
     "check",
     "status",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 17] = [
     "freeze",
     "unfreeze",
     "deploy",
+    "release",
     "reload",
     "notify",
     "completions",

@@ -1,8 +1,8 @@
 //! Any bytes are an order or malformed, and what was taken reads the same again.
 
 use backstop::control::{
-    Answer, LONGEST_FREEZE, parse_answer, parse_deploy, parse_freeze, parse_lease, parse_number,
-    parse_rollback, parse_unfreeze,
+    Answer, LONGEST_FREEZE, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_lease,
+    parse_number, parse_rollback, parse_unfreeze,
 };
 
 /// The bytes as every body that the API takes, and as what stands in its paths.
@@ -20,6 +20,9 @@ pub fn run(data: &[u8]) {
     }
     if let Ok(unfreeze) = parse_unfreeze(data) {
         assert!(!unfreeze.reason.contains(char::is_control));
+    }
+    if let Ok(declared) = parse_declare(data) {
+        assert!(!declared.reason.is_empty() && !declared.version.is_empty());
     }
     if let Ok(deploy) = parse_deploy(data) {
         assert!(!deploy.version.is_empty() && !deploy.version.contains(char::is_whitespace));

@@ -20,6 +20,7 @@ mod notify;
 mod out;
 mod places;
 mod reject;
+mod release;
 mod reload;
 mod replay;
 mod report;
@@ -76,6 +77,7 @@ enum Command {
     Freeze(freeze::Args),
     Unfreeze(unfreeze::Args),
     Deploy(deploy::Args),
+    Release(release::Args),
     Reload(reload::Args),
     Notify(notify::Args),
     Completions(completions::Args),
@@ -143,6 +145,7 @@ impl Cli {
             Command::Freeze(args) => freeze::run(args, &socket()),
             Command::Unfreeze(args) => unfreeze::run(args, &socket()),
             Command::Deploy(args) => deploy::run(args, &socket()),
+            Command::Release(args) => release::run(args, &socket()),
             Command::Reload(args) => reload::run(&args, &socket()),
             Command::Notify(args) => notify::run(&args),
             Command::Completions(args) => completions::run(&args),

@@ -9,8 +9,8 @@ use axum::{Extension, Json};
 
 use super::peer::Peer;
 use super::protocol::{
-    Taken, parse_answer, parse_deploy, parse_freeze, parse_number, parse_rollback, parse_unfreeze,
-    shown,
+    Taken, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_number, parse_rollback,
+    parse_unfreeze, shown,
 };
 use super::readings::{at_hand, no_incident};
 use super::request::Reloaded;
@@ -106,7 +106,20 @@ pub(super) async fn order(
                 version,
             }
         }
-        _ => return Err(unknown(&word, "rollback, freeze, unfreeze and deploy")),
+        "release" => {
+            let said = parse_declare(&body)?;
+            Event::Declared {
+                service: name.clone(),
+                version: said.version,
+                word: said.word,
+                by: api.person(peer).await,
+                reason: said.reason,
+            }
+        }
+        _ => {
+            let known = "rollback, freeze, unfreeze, deploy and release";
+            return Err(unknown(&word, known));
+        }
     };
     let unguarded = format!("service `{name}` is guarded no more");
     step(&api, &name, event, &unguarded).await

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::{Note, What};
+use crate::model::Word;
 use crate::view::note;
 
 /// Largest body that is read, in bytes.
@@ -75,6 +76,18 @@ pub struct Unfreeze {
 pub struct Deploy {
     /// Its version.
     pub version: String,
+}
+
+/// What a person says of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declare {
+    /// Its version.
+    pub version: String,
+    /// What it is.
+    pub word: Word,
+    /// Why; never empty.
+    pub reason: String,
 }
 
 /// What came of an order.
@@ -187,6 +200,20 @@ pub fn parse_deploy(body: &[u8]) -> Result<Deploy, Malformed> {
     let deploy: Deploy = parse(body)?;
     Ok(Deploy {
         version: name("version", &deploy.version)?,
+    })
+}
+
+/// The body that says what a release is.
+///
+/// # Errors
+///
+/// [`Malformed`], also without a reason.
+pub fn parse_declare(body: &[u8]) -> Result<Declare, Malformed> {
+    let declare: Declare = parse(body)?;
+    Ok(Declare {
+        version: name("version", &declare.version)?,
+        word: declare.word,
+        reason: reason(&declare.reason)?,
     })
 }
 
@@ -324,6 +351,7 @@ mod tests {
             assert!(parse_rollback(body).is_err(), "{body:?}");
             assert!(parse_freeze(body).is_err(), "{body:?}");
             assert!(parse_deploy(body).is_err(), "{body:?}");
+            assert!(parse_declare(body).is_err(), "{body:?}");
         }
     }
 
@@ -343,6 +371,20 @@ mod tests {
         assert!(parse_answer(br#"{"reason": "\u0007"}"#).is_err());
         let long = format!(r#"{{"reason": "{}"}}"#, "x".repeat(LONGEST_REASON + 1));
         assert!(parse_answer(long.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_release_is_good_or_bad_for_a_reason() {
+        let body = br#"{"version": "v42", "word": "bad", "reason": "loses orders"}"#;
+        assert_eq!(parse_declare(body).unwrap().word, Word::Bad);
+        for body in [
+            r#"{"version": "v42", "word": "bad", "reason": " "}"#,
+            r#"{"version": "v42", "word": "broken", "reason": "x"}"#,
+            r#"{"version": "", "word": "good", "reason": "x"}"#,
+            r#"{"version": "v42", "word": "good", "reason": "x", "by": "root"}"#,
+        ] {
+            assert!(parse_declare(body.as_bytes()).is_err(), "{body}");
+        }
     }
 
     #[test]

@@ -159,6 +159,18 @@ fn happen(
             }
             Touched::One(service)
         }
+        Event::Declared {
+            service,
+            version,
+            word,
+            by,
+            reason,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.declared(&version, word, &by, &reason, desk);
+            }
+            Touched::One(service)
+        }
         Event::Starting {
             service,
             ticket,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Moment, Outcome, Policy, StepEnd};
+use crate::model::{Moment, Outcome, Policy, StepEnd, Word};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,19 @@ pub enum Event {
         service: String,
         /// The version that runs now.
         version: String,
+    },
+    /// A person said what a release is.
+    Declared {
+        /// The service.
+        service: String,
+        /// The release.
+        version: String,
+        /// What it is.
+        word: Word,
+        /// Who.
+        by: Person,
+        /// Why; never empty.
+        reason: String,
     },
     /// A step is about to start: recorded, durable, before the program is.
     Starting {

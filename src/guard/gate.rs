@@ -104,7 +104,8 @@ impl Service {
         let place = |version: &str| self.releases.seen.iter().position(|r| r.version == version);
         match self.releases.find(&to) {
             Some(release) if release.standing == Standing::Bad => Err(format!(
-                "release {to} is bad: it was rolled back from before"
+                "release {to} is bad: {}",
+                super::releases::why_bad(release)
             )),
             Some(_) if running.and_then(place) < place(&to) => Err(format!(
                 "release {to} was first deployed after the running one: that is no rollback"

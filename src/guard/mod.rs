@@ -3,6 +3,7 @@
 
 mod agenda;
 mod command;
+mod deployment;
 mod desk;
 mod engine;
 mod escalation;

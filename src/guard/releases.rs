@@ -3,7 +3,8 @@
 //!
 //! A release is *good* when it ran `good_after` without a breach and was clear
 //! in at least 80% of the ticks of that time; *bad* when it was rolled back
-//! from. The target of a rollback is the newest good release that was first
+//! from. A person's word outranks both, until the release is rolled back from
+//! again: that is newer than the word. The target of a rollback is the newest good release that was first
 //! deployed before the running one: never forward, never to a bad one, never
 //! to the one that runs.
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Moment, Release, ReleaseRule, Standing};
+use crate::model::{Moment, Release, ReleaseRule, Said, Standing, Word};
 
 /// Most releases remembered; the oldest that is neither running nor the newest
 /// good one goes first.
@@ -79,6 +80,7 @@ impl Releases {
                 first_deployed: at,
                 deployed: at,
                 standing: Standing::Unproven,
+                said: None,
             }),
         }
         self.start_anew(at);
@@ -120,10 +122,50 @@ impl Releases {
         Some(&release.version)
     }
 
-    /// The release was rolled back from.
+    /// The release was rolled back from: newer than anything that was said of
+    /// it before.
     pub(crate) fn condemn(&mut self, version: &str) {
         if let Some(release) = self.seen.iter_mut().find(|r| r.version == version) {
             release.standing = Standing::Bad;
+            release.said = None;
+        }
+    }
+
+    /// A person says what a release is.
+    ///
+    /// # Errors
+    ///
+    /// It was never seen running: nobody could tell what it is older than.
+    pub(crate) fn declared(&mut self, version: &str, word: Word, said: Said) -> Result<(), String> {
+        let Some(release) = self.seen.iter_mut().find(|r| r.version == version) else {
+            return Err(self.unknown(version));
+        };
+        let at = said.at;
+        (release.standing, release.said) = match word {
+            Word::Good => (Standing::Good, Some(said)),
+            Word::Bad => (Standing::Bad, Some(said)),
+            Word::Unproven => (Standing::Unproven, None),
+        };
+        if word == Word::Unproven && self.running.as_deref() == Some(version) {
+            self.start_anew(at);
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, version: &str) -> String {
+        /// More would not be read.
+        const MOST: usize = 5;
+        let newest: Vec<&str> = self.seen.iter().rev().map(|r| r.version.as_str()).collect();
+        match newest.len() {
+            0 => format!("release {version} was never seen running here; none was"),
+            n if n > MOST => format!(
+                "release {version} was never seen running here; the last ones were {}",
+                newest[..MOST].join(", ")
+            ),
+            _ => format!(
+                "release {version} was never seen running here; seen were {}",
+                newest.join(", ")
+            ),
         }
     }
 
@@ -168,6 +210,14 @@ impl Releases {
             };
             self.seen.remove(i);
         }
+    }
+}
+
+/// Why a release is bad, in a clause.
+pub(crate) fn why_bad(release: &Release) -> String {
+    match &release.said {
+        Some(said) => format!("{} says so: {}", said.by, said.reason),
+        None => "it was rolled back from before".to_owned(),
     }
 }
 
@@ -222,6 +272,53 @@ mod tests {
             }
             assert_eq!(releases.running().unwrap().standing, Standing::Unproven);
         }
+    }
+
+    fn said(s: u64) -> Said {
+        Said {
+            by: "ann".to_owned(),
+            at: at(s),
+            reason: "because".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_persons_word_outranks_what_was_observed() {
+        let mut releases = Releases::default();
+        releases.released("a", at(0), true);
+        run_clean(&mut releases, 5, 60);
+        releases.released("b", at(100), true);
+        releases.declared("b", Word::Bad, said(101)).unwrap();
+        run_clean(&mut releases, 105, 300);
+        assert_eq!(releases.find("b").unwrap().standing, Standing::Bad);
+        releases.released("c", at(400), true);
+        assert_eq!(releases.target(&rule(true)).unwrap().version, "a");
+        releases.declared("b", Word::Good, said(401)).unwrap();
+        assert_eq!(releases.target(&rule(false)).unwrap().version, "b");
+        releases.declared("a", Word::Bad, said(402)).unwrap();
+        releases.declared("b", Word::Unproven, said(403)).unwrap();
+        assert!(releases.target(&rule(false)).is_err());
+    }
+
+    #[test]
+    fn a_rollback_is_newer_than_what_was_said_before_it() {
+        let mut releases = Releases::default();
+        releases.released("a", at(0), true);
+        releases.declared("a", Word::Good, said(1)).unwrap();
+        releases.condemn("a");
+        assert_eq!(releases.find("a").unwrap().standing, Standing::Bad);
+        assert_eq!(releases.find("a").unwrap().said, None);
+        releases.declared("a", Word::Good, said(2)).unwrap();
+        assert_eq!(releases.find("a").unwrap().standing, Standing::Good);
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_release_that_was_never_seen() {
+        let mut releases = Releases::default();
+        assert!(releases.declared("a", Word::Good, said(0)).is_err());
+        releases.released("a", at(0), true);
+        let why = releases.declared("b", Word::Bad, said(1)).unwrap_err();
+        assert_eq!(why, "release b was never seen running here; seen were a");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::deployment::running_by_metric;
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
@@ -13,9 +14,7 @@ use super::{
     RunRecord, What,
 };
 use crate::judge::{Judge, Turn, TurnKind};
-use crate::model::{
-    self, Current, Finding, Moment, NoReading, Policy, Response, Short, Standing, Trigger, Verdict,
-};
+use crate::model::{self, Finding, Moment, NoReading, Policy, Response, Short, Trigger, Verdict};
 
 /// Everything the engine knows: what views and the API read, what a restart
 /// starts from, and what a simulation compares.
@@ -220,88 +219,6 @@ impl Service {
             _ => "",
         };
         self.tell_about(kind, Some(&turn.trigger), &reason, next, "", desk);
-    }
-
-    pub(crate) fn released(&mut self, version: &str, desk: &mut Desk<'_>) {
-        let before = self.releases.running().cloned();
-        if before.as_ref().is_some_and(|r| r.version == version) {
-            return;
-        }
-        let ours = self.is_own_target(version);
-        if before
-            .as_ref()
-            .is_some_and(|r| r.standing == Standing::Good)
-        {
-            self.judge.capture_baselines();
-        }
-        self.releases.released(version, desk.at, !ours);
-        let name = self.policy.service.clone();
-        let reason = match &before {
-            None => format!("release {version} runs"),
-            Some(before) if ours => {
-                format!("release {version} runs again after {}", before.version)
-            }
-            Some(before) => format!("release {version} replaces {}", before.version),
-        };
-        if self.incident.is_some() {
-            self.note(What::Release, None, None, &reason, desk);
-        } else {
-            desk.note(&name, What::Release, &reason);
-        }
-        if ours {
-            // Part of the run: evidence starts anew when its last step ends.
-            return;
-        }
-        if before.is_none() && self.incident.is_none() {
-            // First sight is no change: what was counted so far was counted
-            // under the release that has just become known.
-            return;
-        }
-        self.start_evidence_anew(desk);
-        let reason = format!(
-            "release {version} was deployed; evidence against the one before says nothing about it"
-        );
-        match &mut self.phase {
-            Phase::Watching | Phase::Cooling { .. } | Phase::Escalated { .. } => {}
-            Phase::Telling | Phase::Held => self.close(Outcome::Recovered, &reason, desk),
-            Phase::Asking(_) => {
-                self.note(What::Withdrawn, None, None, &reason, desk);
-                self.close(Outcome::Recovered, &reason, desk);
-            }
-            Phase::Acting(_) => {
-                let reason = format!("release {version} was deployed while the rollback ran");
-                self.break_run(Outcome::Aborted, &reason, desk);
-            }
-            Phase::Verifying(_) => {
-                let reason =
-                    format!("release {version} was deployed before the rollback was verified");
-                self.abandon_verification(&reason, desk);
-            }
-        }
-    }
-
-    /// Whether this release is where the agent's own last rollback went.
-    fn is_own_target(&self, version: &str) -> bool {
-        match &self.phase {
-            Phase::Acting(run) => run.values.get("target").is_some_and(|t| t == version),
-            Phase::Verifying(v) => v.target.as_deref() == Some(version),
-            Phase::Cooling { .. } | Phase::Escalated { .. } => self
-                .incident
-                .as_ref()
-                .and_then(|i| i.runs.last())
-                .is_some_and(|run| {
-                    run.to.as_deref() == Some(version)
-                        && run.from.as_deref() == self.releases.running.as_deref()
-                }),
-            Phase::Watching | Phase::Telling | Phase::Held | Phase::Asking(_) => false,
-        }
-    }
-
-    /// Windows, holds and fired triggers start anew.
-    pub(crate) fn start_evidence_anew(&mut self, desk: &mut Desk<'_>) {
-        let policy = Arc::clone(&self.policy);
-        self.judge.restart(&policy, desk.at);
-        self.spent.clear();
     }
 
     // --- freezes ----------------------------------------------------------
@@ -528,35 +445,4 @@ impl Service {
             Response::Alert => false,
         }
     }
-}
-
-/// The version that a scrape says is running: the label's one value among the
-/// selected series that are not zero. Several at once are a rolling deploy,
-/// which is no release until it is over.
-fn running_by_metric<'a>(
-    policy: &Policy,
-    source: &str,
-    outcome: &'a model::Outcome,
-) -> Option<&'a str> {
-    let Current::Metric {
-        metric,
-        label,
-        source: carrier,
-    } = &policy.release.as_ref()?.current
-    else {
-        return None;
-    };
-    let model::Outcome::Scraped(samples) = outcome else {
-        return None;
-    };
-    if source != carrier {
-        return None;
-    }
-    let mut versions = samples
-        .iter()
-        .filter(|s| s.value != 0.0 && metric.matches(&s.series))
-        .map(|s| s.series.label(label))
-        .filter(|v| !v.is_empty());
-    let version = versions.next()?;
-    versions.all(|v| v == version).then_some(version)
 }

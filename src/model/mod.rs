@@ -33,7 +33,7 @@ pub use policy::{
 };
 pub(crate) use reading::Short;
 pub use reading::{Evidence, NoReading, Reading, Value};
-pub use release::{Release, Standing};
+pub use release::{Release, Said, Standing, Word};
 pub use sample::{Gap, GapKind, Outcome, Sample};
 pub use selector::{Selector, SelectorError};
 pub use series::Series;

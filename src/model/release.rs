@@ -16,15 +16,54 @@ pub struct Release {
     pub deployed: Moment,
     /// What is known of it.
     pub standing: Standing,
+    /// The person's word behind that standing, if it is one.
+    #[serde(default)]
+    pub said: Option<Said>,
+}
+
+/// A person's word on a release: it outranks what was observed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who, as the socket says.
+    pub by: String,
+    /// When.
+    pub at: Moment,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
+/// What a person can say of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// It may be gone back to.
+    Good,
+    /// It may not be gone back to.
+    Bad,
+    /// Takes such a word back: what is observed from now on counts.
+    Unproven,
+}
+
+impl Word {
+    /// As a person types it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Unproven => "unproven",
+        }
+    }
 }
 
 /// Good, bad or unproven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// Ran `good_after` without a breach, clear in at least 80% of its ticks.
+    /// Ran `good_after` without a breach, clear in at least 80% of its ticks, or
+    /// a person says so.
     Good,
-    /// Was rolled back from.
+    /// Was rolled back from, or a person says so.
     Bad,
     /// Neither yet.
     Unproven,

@@ -52,6 +52,7 @@ pub fn line(note: &Note) -> String {
         What::Distrusted => format!("acting stopped: {}", reason()),
         What::LostTrack
         | What::Release
+        | What::Declared
         | What::Judged
         | What::Answered
         | What::Overtaken

@@ -514,6 +514,7 @@ const fn is_decision(what: What) -> bool {
     matches!(
         what,
         What::Asked
+            | What::Declared
             | What::Answered
             | What::AnswerIgnored
             | What::Withdrawn

@@ -130,6 +130,12 @@ async fn answers_and_orders_say_what_came_of_them() {
         agent.well(&["deploy", "cart", "--version", "v2"]).await,
         "release v2 runs\n"
     );
+    assert_eq!(
+        agent
+            .well(&["release", "cart", "bad", "v2", "--reason", "slow"])
+            .await,
+        format!("{me} says that release v2 is bad: slow\n")
+    );
 }
 
 #[tokio::test]

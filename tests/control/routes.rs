@@ -203,6 +203,28 @@ async fn a_deployment_is_reported_once() {
 }
 
 #[tokio::test]
+async fn what_a_person_says_of_a_release_is_kept_with_their_name() {
+    let agent = Fake::asking().await;
+    let body = r#"{"version": "v41", "word": "bad", "reason": "loses orders"}"#;
+    let unseen = agent.post("services/cart/release", body).await;
+    assert_eq!(unseen.status, 409);
+    assert!(unseen.said().contains("was never seen"), "{unseen:?}");
+    agent
+        .post("services/cart/deploy", r#"{"version": "v41"}"#)
+        .await;
+    let taken = agent.post("services/cart/release", body).await;
+    assert_eq!(taken.status, 200, "{taken:?}");
+    let said = format!("{} says that release v41 is bad: loses orders", agent.me);
+    assert_eq!(taken.said(), said);
+    let status = agent.get("services/cart").await.json();
+    let release = &status["services"][0]["release"];
+    assert_eq!(release["standing"], "bad");
+    assert_eq!(release["said"][0]["by"], agent.me);
+    let mute = r#"{"version": "v41", "word": "good", "reason": ""}"#;
+    assert_eq!(agent.post("services/cart/release", mute).await.status, 400);
+}
+
+#[tokio::test]
 async fn a_reload_says_what_came_of_it() {
     let agent = Fake::asking().await;
     let answer = agent.post("reload", "").await;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use backstop::guard::{
     Command, Engine, Event, NoticeKind, Order, Outcome, RunRecord, Service, What,
 };
-use backstop::model::{Mode, Moment, Otherwise, Response, Unit};
+use backstop::model::{Mode, Moment, Otherwise, Response, Unit, Word};
 
 use crate::policies::SERVICE;
 
@@ -16,6 +16,10 @@ pub(crate) struct Laws {
     last_ticket: u64,
     outcomes: BTreeMap<u64, Outcome>,
     bad: BTreeSet<String>,
+    /// What a person is just saying of a release.
+    word: Option<(String, Word)>,
+    /// Runs whose release has been left behind: bad, until a person says more.
+    left: BTreeSet<u64>,
     seen: Vec<String>,
     /// Valid approvals: incident → name → when.
     approvals: BTreeMap<u64, BTreeMap<String, Moment>>,
@@ -62,6 +66,12 @@ impl Laws {
                 self.distrusted = false;
             }
             Event::Distrusted { .. } => self.distrusted = true,
+            Event::Declared { version, word, .. } => {
+                if *word != Word::Bad {
+                    self.bad.remove(version);
+                }
+                self.word = Some((version.clone(), *word));
+            }
             _ => {}
         }
     }
@@ -133,6 +143,7 @@ impl Laws {
         Self::law_7_none_without(&service.runs, verified);
         self.law_7_outcomes(&service.runs, commands);
         self.left_behind(service);
+        self.said(commands);
         let deadline = engine.deadline();
         assert!(
             deadline.is_none_or(|d| d > now),
@@ -320,7 +331,7 @@ impl Laws {
                 other => panic!("law 7: a run ended as {other:?}"),
             }
             let whole = matches!(outcome, Outcome::Cured | Outcome::NotCured);
-            if whole && record.to.is_some() {
+            if whole && record.to.is_some() && self.left.insert(record.ticket) {
                 self.bad.extend(record.from.clone());
             }
         }
@@ -331,8 +342,24 @@ impl Laws {
         if let backstop::guard::Phase::Verifying(v) = &service.phase
             && v.target.is_some()
             && let Some(record) = service.runs.iter().find(|r| r.ticket == v.ticket)
+            && self.left.insert(record.ticket)
         {
             self.bad.extend(record.from.clone());
+        }
+    }
+
+    /// A person's word, if it was taken, is newer than what the same fact
+    /// brought to its end.
+    fn said(&mut self, commands: &[Command]) {
+        let Some((version, word)) = self.word.take() else {
+            return;
+        };
+        let taken = |c: &Command| matches!(c, Command::Note(n) if n.what == What::Declared);
+        if commands.iter().any(taken) {
+            match word {
+                Word::Bad => self.bad.insert(version),
+                Word::Good | Word::Unproven => self.bad.remove(&version),
+            };
         }
     }
 }

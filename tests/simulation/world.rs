@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backstop::guard::{Event, Freeze, Order, Person};
 use backstop::model::{
-    Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd,
+    Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd, Word,
 };
 
 use crate::policies::SERVICE;
@@ -277,7 +277,7 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
     let by = person(rng);
     let reason = "because".to_owned();
     let incident = incident.saturating_sub(rng.below(2));
-    match rng.below(9) {
+    match rng.below(11) {
         0..=3 => Event::Answered {
             incident,
             by,
@@ -312,6 +312,13 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
                 since: at,
                 until: Some(at + Duration::from_secs(rng.below(900))),
             },
+        },
+        8 | 9 => Event::Declared {
+            service: SERVICE.to_owned(),
+            version: format!("v{}", 1 + rng.below(world.last_version + 1)),
+            word: *rng.pick(&[Word::Good, Word::Bad, Word::Unproven]),
+            by,
+            reason,
         },
         _ => Event::Unfroze {
             service: SERVICE.to_owned(),

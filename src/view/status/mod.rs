@@ -21,7 +21,7 @@ mod text;
 mod trigger;
 
 pub use incident::{HeldStatus, IncidentBrief, QuestionStatus, RunStatus};
-pub use release::{FreezeStatus, PlanStatus, ReleaseStatus};
+pub use release::{FreezeStatus, PlanStatus, ReleaseStatus, SaidStatus};
 pub use source::{SignalStatus, SourceStatus};
 pub use trigger::{FindingStatus, TriggerStatus};
 

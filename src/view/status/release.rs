@@ -27,6 +27,23 @@ pub struct ReleaseStatus {
     pub good: Vec<String>,
     /// Bad releases, the oldest first.
     pub bad: Vec<String>,
+    /// What people said of releases, the oldest release first.
+    pub said: Vec<SaidStatus>,
+}
+
+/// A person's word on a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidStatus {
+    /// The release.
+    pub version: String,
+    /// `good` or `bad`.
+    pub standing: String,
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl ReleaseStatus {
@@ -60,6 +77,20 @@ impl ReleaseStatus {
                 .map(|why| value::one_line(&why, TEXT)),
             good: of(Standing::Good),
             bad: of(Standing::Bad),
+            said: releases
+                .seen
+                .iter()
+                .filter_map(|r| {
+                    let said = r.said.as_ref()?;
+                    Some(SaidStatus {
+                        version: value::one_line(&r.version, TEXT),
+                        standing: r.standing.name().into(),
+                        by: value::one_line(&said.by, TEXT),
+                        at: desk.time(said.at),
+                        reason: value::one_line(&said.reason, TEXT),
+                    })
+                })
+                .collect(),
         })
     }
 }

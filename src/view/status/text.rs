@@ -250,6 +250,13 @@ impl ServiceStatus {
             tone = Tone::Warning;
         }
         style.field(out, "release", tone, &text);
+        for said in &release.said {
+            let text = format!(
+                "{} is {}: {} (since {}): {}",
+                said.version, said.standing, said.by, said.at, said.reason
+            );
+            style.field(out, "said", Tone::Plain, &text);
+        }
     }
 }
 
