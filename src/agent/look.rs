@@ -21,7 +21,8 @@ pub struct Look {
 }
 
 /// Samples every source of a policy once, all at the same time, and preflights
-/// its plans. Nothing is run. Takes as long as the slowest source may.
+/// its programs. A command of a source is run once, no step is. Takes as long as the
+/// slowest source may.
 ///
 /// # Errors
 ///
@@ -39,6 +40,7 @@ pub fn look(policy: &Policy) -> Result<Look, AgentError> {
         .map_err(|e| AgentError::system("start the runtime", e))?;
     let outcomes = runtime.block_on(join_all(sensors.iter_mut().map(async |sensor| {
         let outcome = sensor.sample().await.outcome;
+        sensor.settle().await;
         (sensor.name().to_owned(), outcome)
     })));
     Ok(Look {

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use crate::act;
 use crate::control::Reloaded;
 use crate::guard::Service;
-use crate::model::Policy;
+use crate::model::{Policy, SourceKind};
 use crate::policy::files::{PolicyFile, Writable, read_folder};
 use crate::policy::{Fault, render};
+use crate::process;
 
 /// Characters of a content's hash that are kept: enough to tell a service's
 /// policies apart, short enough to say.
@@ -189,24 +190,31 @@ fn named(text: &str) -> Option<String> {
     })
 }
 
-/// What stands in the way of the policy's plans, asked as the agent runs.
+/// What stands in the way of the policy's plans and of its commands, asked as
+/// the agent runs.
 pub(super) fn problems(policy: &Policy) -> Vec<String> {
+    let commands = policy.sources.iter().filter_map(|(name, source)| {
+        let SourceKind::Run { command } = &source.kind else {
+            return None;
+        };
+        let problem = process::problem(command.first()?)?;
+        Some(format!("{}: source {name}: {problem}", policy.service))
+    });
     let steps = policy
         .plans
         .iter()
         .flat_map(|(plan, p)| p.steps.iter().map(move |step| (plan, step)));
-    steps
-        .flat_map(|(plan, step)| {
-            act::preflight(&step.action)
-                .into_iter()
-                .map(move |problem| {
-                    format!(
-                        "{}: plan {plan}, step `{}`: {problem}",
-                        policy.service, step.name
-                    )
-                })
-        })
-        .collect()
+    let steps = steps.flat_map(|(plan, step)| {
+        act::preflight(&step.action)
+            .into_iter()
+            .map(move |problem| {
+                format!(
+                    "{}: plan {plan}, step `{}`: {problem}",
+                    policy.service, step.name
+                )
+            })
+    });
+    commands.chain(steps).collect()
 }
 
 #[cfg(test)]

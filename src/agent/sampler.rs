@@ -19,9 +19,7 @@ use super::clock::Clock;
 use super::input::Input;
 use super::release;
 use super::schedule::Schedule;
-use crate::model::{
-    Current, Gap, GapKind, Moment, Outcome, Policy, Selector, SignalKind, Source, SourceKind,
-};
+use crate::model::{Current, Gap, GapKind, Moment, Outcome, Policy, Selector, SignalKind, Source};
 use crate::sense::{Client, Sampled, Sensor, selfcheck};
 
 /// What came of one tick of a service.
@@ -52,12 +50,12 @@ struct Round {
     samples: Vec<(String, Sampled)>,
 }
 
-/// A sample that came in.
+/// A sensor that came back.
 struct Landed {
     source: String,
-    tick: Moment,
     sensor: Sensor,
-    sampled: Sampled,
+    /// What it said and for which tick; `None` when it only came to rest.
+    sampled: Option<(Moment, Sampled)>,
 }
 
 /// Samples one service for as long as its policy is there.
@@ -190,21 +188,37 @@ impl Sampler {
             let sampled = sensor.sample().await;
             Landed {
                 source: name,
-                tick,
                 sensor,
-                sampled,
+                sampled: Some((tick, sampled)),
             }
         }));
     }
 
     fn landed(&mut self, landed: Landed) {
-        // A sensor of a source that changed meanwhile has been replaced.
-        if let Some(station) = self.stations.get_mut(&landed.source) {
-            station.sensor.get_or_insert(landed.sensor);
-        }
-        if let Some(round) = self.rounds.iter_mut().find(|r| r.tick == landed.tick) {
+        let Landed {
+            source,
+            mut sensor,
+            sampled,
+        } = landed;
+        if let Some((tick, sampled)) = sampled
+            && let Some(round) = self.rounds.iter_mut().find(|r| r.tick == tick)
+        {
             round.under_way -= 1;
-            round.samples.push((landed.source, landed.sampled));
+            round.samples.push((source.clone(), sampled));
+        }
+        if sensor.is_unsettled() {
+            // It stays away until what it started is gone; nobody waits for it.
+            self.flights.push(Box::pin(async move {
+                sensor.settle().await;
+                Landed {
+                    source,
+                    sensor,
+                    sampled: None,
+                }
+            }));
+        } else if let Some(station) = self.stations.get_mut(&source) {
+            // A sensor of a source that changed meanwhile has been replaced.
+            station.sensor.get_or_insert(sensor);
         }
     }
 
@@ -329,7 +343,7 @@ pub(super) fn selectors(policy: &Policy, source: &str) -> Vec<Selector> {
     let is_page = policy
         .sources
         .get(source)
-        .is_some_and(|s| matches!(s.kind, SourceKind::Scrape { .. }));
+        .is_some_and(|s| s.kind.has_exposition());
     if !is_page {
         return Vec::new();
     }

@@ -460,6 +460,7 @@ const fn kind_number(kind: GapKind) -> u8 {
         GapKind::Unresolved => 12,
         GapKind::Own => 13,
         GapKind::Other => 14,
+        GapKind::Unknown => 15,
     }
 }
 
@@ -479,6 +480,7 @@ const fn numbered_kind(number: u8) -> Option<GapKind> {
         12 => GapKind::Unresolved,
         13 => GapKind::Own,
         14 => GapKind::Other,
+        15 => GapKind::Unknown,
         _ => return None,
     })
 }

@@ -23,7 +23,8 @@ pub enum SourceHealth {
         /// How many would have to.
         needed: u32,
     },
-    /// The last sample failed for a reason of the agent's own host or network.
+    /// The last sample failed for a reason of the agent's own host or network,
+    /// or was a check that did not check.
     Own,
 }
 
@@ -200,7 +201,9 @@ impl SourceState {
 
     fn no_sample(&self) -> NoReading {
         match &self.gap {
-            Some(gap) if gap.is_blindness() => NoReading::Own(gap.detail.clone()),
+            Some(gap) if gap.kind != GapKind::Unknown && gap.is_blindness() => {
+                NoReading::Own(gap.detail.clone())
+            }
             gap => NoReading::NotSampled(gap.as_ref().map(|gap| gap.detail.clone())),
         }
     }

@@ -93,6 +93,11 @@ pub enum SourceKind {
         /// `host:port`.
         address: String,
     },
+    /// A command: its exit status, and the series that it prints.
+    Run {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
     /// Lines of a file, counted.
     Log {
         /// The file.
@@ -110,6 +115,7 @@ impl SourceKind {
             Self::Scrape { .. } => "scrape",
             Self::Probe { .. } => "probe",
             Self::Tcp { .. } => "tcp",
+            Self::Run { .. } => "run",
             Self::Log { .. } => "log",
         }
     }
@@ -118,16 +124,22 @@ impl SourceKind {
     #[must_use]
     pub const fn has_series(&self) -> bool {
         match self {
-            Self::Scrape { .. } | Self::Log { .. } => true,
+            Self::Scrape { .. } | Self::Run { .. } | Self::Log { .. } => true,
             Self::Probe { .. } | Self::Tcp { .. } => false,
         }
+    }
+
+    /// Whether its series are those of an exposition: every kind of metric.
+    #[must_use]
+    pub const fn has_exposition(&self) -> bool {
+        matches!(self, Self::Scrape { .. } | Self::Run { .. })
     }
 
     /// Whether it can be said to be up or down: a log is no check of anything.
     #[must_use]
     pub const fn has_health(&self) -> bool {
         match self {
-            Self::Scrape { .. } | Self::Probe { .. } | Self::Tcp { .. } => true,
+            Self::Scrape { .. } | Self::Probe { .. } | Self::Tcp { .. } | Self::Run { .. } => true,
             Self::Log { .. } => false,
         }
     }

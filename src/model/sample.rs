@@ -89,6 +89,8 @@ pub enum GapKind {
     Unresolved,
     /// The agent's own host is broken: its self-check failed.
     Own,
+    /// A check did not check: it said that it could not, or could not be run.
+    Unknown,
     /// Something else failed; the detail says what.
     Other,
 }
@@ -111,6 +113,7 @@ impl GapKind {
             Self::NoRoute => "no_route",
             Self::Unresolved => "unresolved",
             Self::Own => "own",
+            Self::Unknown => "unknown",
             Self::Other => "other",
         }
     }
@@ -126,13 +129,14 @@ impl Gap {
         }
     }
 
-    /// Whether this says something about the agent's side rather than the
-    /// service's: such a sample never counts towards *down*.
+    /// Whether this says nothing about the service, but something about the
+    /// agent's side or about the check: such a sample never counts towards
+    /// *down*.
     #[must_use]
     pub const fn is_blindness(&self) -> bool {
         matches!(
             self.kind,
-            GapKind::NoRoute | GapKind::Unresolved | GapKind::Own
+            GapKind::NoRoute | GapKind::Unresolved | GapKind::Own | GapKind::Unknown
         )
     }
 }

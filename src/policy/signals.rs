@@ -162,6 +162,10 @@ fn read_kind(
             "names a counter of a log, and a scrape source has none",
             "take the `increase` of a counter",
         )),
+        SourceKind::Run { .. } => (key == "count").then_some((
+            "names a counter of a log, and a run source has none",
+            "take the `increase` of a counter that it prints",
+        )),
         SourceKind::Log { .. } => matches!(key, "value" | "age" | "quantile").then_some((
             "needs more than counts, and a log source has nothing else",
             "take the `count`, `rate` or `ratio` of what it counts",
@@ -293,7 +297,7 @@ fn quantile(
         None
     });
     let of_item = of_item?;
-    if matches!(source.kind, SourceKind::Scrape { .. }) {
+    if source.kind.has_exposition() {
         let of = selector(&of_item, r)?;
         let Some(name) = of.name().map(str::to_owned) else {
             r.add(

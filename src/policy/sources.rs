@@ -10,6 +10,7 @@ use super::item::Item;
 use super::keys::{Keys, LONGEST, Later, Reader};
 use super::names;
 use super::requests::{address, bytes, headers, url};
+use super::steps::argv;
 use crate::model::{Expect, Pattern, Source, SourceKind, Tls};
 
 /// Sources per policy; each costs a connection per interval.
@@ -59,6 +60,14 @@ const TCP: &[&str] = &[
     "fail_after",
     "pass_after",
 ];
+const RUN: &[&str] = &[
+    "type",
+    "command",
+    "timeout",
+    "interval",
+    "fail_after",
+    "pass_after",
+];
 const LOG: &[&str] = &["type", "path", "match", "timeout", "interval"];
 /// For a source whose type is not known: no key of any type is called unknown.
 const ANY: &[&str] = &[
@@ -84,14 +93,10 @@ const ANY: &[&str] = &[
 ];
 
 /// Types of later versions, and the nearest thing that works.
-const LATER: [Later; 4] = [
+const LATER: [Later; 3] = [
     (
         "prometheus",
         "scrape the service's own metrics page with `type = \"scrape\"`",
-    ),
-    (
-        "run",
-        "serve the command's answer over HTTP and use `type = \"probe\"` or `\"scrape\"`",
     ),
     (
         "alertmanager",
@@ -128,6 +133,7 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Some("scrape") => SCRAPE,
         Some("probe") => PROBE,
         Some("tcp") => TCP,
+        Some("run") => RUN,
         Some("log") => LOG,
         _ => ANY,
     };
@@ -148,6 +154,9 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Kind::Tcp => SourceKind::Tcp {
             address: address(&keys.need("address", "\"127.0.0.1:5432\"", r)?, r)?,
         },
+        Kind::Run => SourceKind::Run {
+            command: command(&keys, r)?,
+        },
         Kind::Log => log(&keys, r)?,
     };
     Some(Source {
@@ -164,6 +173,7 @@ enum Kind {
     Scrape,
     Probe,
     Tcp,
+    Run,
     Log,
 }
 
@@ -173,6 +183,7 @@ fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
             ("scrape", Kind::Scrape),
             ("probe", Kind::Probe),
             ("tcp", Kind::Tcp),
+            ("run", Kind::Run),
             ("log", Kind::Log),
         ],
         &LATER,
@@ -278,6 +289,15 @@ fn probe(keys: &Keys<'_>, timeout: Duration, r: &mut Reader) -> Option<SourceKin
         expect: expect?,
         tls: tls?,
     })
+}
+
+fn command(keys: &Keys<'_>, r: &mut Reader) -> Option<Vec<String>> {
+    let item = keys.need(
+        "command",
+        "[\"/usr/lib/nagios/plugins/check_disk\", \"-c\", \"5%\"]",
+        r,
+    )?;
+    argv(&item, &[], r)
 }
 
 fn log(keys: &Keys<'_>, r: &mut Reader) -> Option<SourceKind> {

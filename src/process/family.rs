@@ -159,6 +159,22 @@ impl Family {
         }
     }
 
+    /// Whether nobody is left, as far as one look can tell.
+    pub(crate) fn is_gone(&mut self, child: &mut Child) -> bool {
+        let ended = !matches!(child.try_wait(), Ok(None));
+        self.look().is_empty() && ended
+    }
+
+    /// Kills whoever is left and waits for nobody: for an end that cannot wait.
+    /// The program itself is reaped by the runtime, orphans by
+    /// [`reap_orphans`].
+    pub(crate) fn kill(&mut self, child: &mut Child) {
+        if !self.is_gone(child) {
+            let left = self.look();
+            self.signal(child, &left, Signal::KILL);
+        }
+    }
+
     /// Returns when nobody is left, after sending `signal` at every look.
     async fn gone(&mut self, child: &mut Child, signal: Option<Signal>) {
         let mut looks = 0;

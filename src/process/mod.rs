@@ -18,7 +18,7 @@ mod program;
 pub use family::reap_orphans;
 pub(crate) use family::{Family, adopt_orphans};
 pub(crate) use group::Group;
-pub(crate) use output::Capture;
+pub(crate) use output::{Capture, text as shown};
 pub use output::{OutputLine, Rest};
 pub use program::Problem;
 pub(crate) use program::{INHERITED, Program, find, plain, problem, search_path};

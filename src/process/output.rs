@@ -183,7 +183,7 @@ fn cut_character(bytes: &[u8]) -> usize {
 }
 
 /// What may be shown to a person anywhere.
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();

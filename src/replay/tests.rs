@@ -13,6 +13,9 @@ url = "http://127.0.0.1:9/metrics"
 [sources.web]
 type = "probe"
 url = "http://127.0.0.1:9/health"
+[sources.disk]
+type = "run"
+command = ["check_disk"]
 [signals.errors]
 source = "app"
 ratio = { of = 'req{code="500"}', to = "req" }
@@ -91,6 +94,24 @@ fn no_order_of_the_lines_matters_but_among_those_of_one_scrape() {
         r#"105.500s app req{code="500"}=7 req{code="200"}=2"#
     );
     assert_eq!((&*told[0], &*told[1]), (expected[0], expected[1]));
+}
+
+#[test]
+fn a_check_is_recorded_as_up_and_when_it_was_blind_not_at_all() {
+    let lines = [
+        r#"up{backstop_source="disk"} 1 100"#,
+        r#"up{backstop_source="disk"} 0 105"#,
+        r#"up{backstop_source="disk"} 1 115"#,
+        "req 1 100",
+    ];
+    assert_eq!(
+        told(&lines)[1..],
+        [
+            "100.000s disk ",
+            "105.000s disk recorded as failed",
+            "115.000s disk ",
+        ]
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod fault;
 mod log;
 mod probe;
 mod resolve;
+mod run;
 mod scrape;
 mod selfcheck;
 mod stopwatch;
@@ -36,6 +37,7 @@ pub use selfcheck::selfcheck;
 use crate::model::{Gap, GapKind, Outcome, Selector, Short, Source, SourceKind};
 use log::Log;
 use probe::{Probe, Sent};
+use run::Run;
 use scrape::Scrape;
 use stopwatch::Stopwatch;
 use tcp::Tcp;
@@ -104,6 +106,7 @@ enum Kind {
     Scrape(Box<Scrape>),
     Probe(Box<Probe>),
     Tcp(Tcp),
+    Run(Box<Run>),
     Log(Log),
 }
 
@@ -149,6 +152,7 @@ impl Sensor {
                 Kind::Probe(Box::new(Probe::new(&sent, expect, client)?))
             }
             SourceKind::Tcp { address } => Kind::Tcp(Tcp::new(address, client)?),
+            SourceKind::Run { command } => Kind::Run(Box::new(Run::new(command, selectors))),
             SourceKind::Log { path, matches } => Kind::Log(Log::new(path, matches.iter())),
         };
         Ok(Self {
@@ -167,8 +171,29 @@ impl Sensor {
     /// Other selectors from now on. Everything known of the source's series is
     /// forgotten; samples carry fresh `Arc`s.
     pub fn select(&mut self, selectors: Vec<Selector>) {
-        if let Kind::Scrape(scrape) = &mut self.kind {
-            scrape.select(selectors);
+        match &mut self.kind {
+            Kind::Scrape(scrape) => scrape.select(selectors),
+            Kind::Run(run) => run.select(selectors),
+            Kind::Probe(_) | Kind::Tcp(_) | Kind::Log(_) => {}
+        }
+    }
+
+    /// Whether the last sample left something running that has to be ended
+    /// before the next one: see [`Sensor::settle`].
+    #[must_use]
+    pub const fn is_unsettled(&self) -> bool {
+        match &self.kind {
+            Kind::Run(run) => run.is_unsettled(),
+            Kind::Scrape(_) | Kind::Probe(_) | Kind::Tcp(_) | Kind::Log(_) => false,
+        }
+    }
+
+    /// Ends what the last sample left running: within some ten seconds, even if
+    /// a process sits in the kernel and cannot be killed. A sensor that is
+    /// dropped instead kills it.
+    pub async fn settle(&mut self) {
+        if let Kind::Run(run) = &mut self.kind {
+            run.settle().await;
         }
     }
 
@@ -194,6 +219,9 @@ impl Sensor {
     /// a service that is down.
     fn late(&self, bytes: u64) -> Gap {
         let within = Short(self.timeout);
+        if let Kind::Run(_) = self.kind {
+            return run::unknown(format!("did not end within {within}"));
+        }
         if self.kind.is_resolving() {
             return Gap::new(
                 GapKind::Unresolved,
@@ -215,6 +243,7 @@ impl Kind {
             Self::Scrape(scrape) => scrape.sample(bytes).await.map(Outcome::Scraped),
             Self::Probe(probe) => probe.sample(bytes).await,
             Self::Tcp(tcp) => tcp.sample().await,
+            Self::Run(run) => run.sample(bytes).await.map(Outcome::Scraped),
             Self::Log(log) => log.sample(bytes).await.map(Outcome::Scraped),
         }
     }
@@ -224,7 +253,7 @@ impl Kind {
             Self::Scrape(scrape) => (scrape.request.client(), scrape.request.host()),
             Self::Probe(probe) => (probe.request.client(), probe.request.host()),
             Self::Tcp(tcp) => (&tcp.client, tcp.host.as_str()),
-            Self::Log(_) => return false,
+            Self::Run(_) | Self::Log(_) => return false,
         };
         client.resolver().is_out(host)
     }

@@ -24,7 +24,12 @@ fn values() -> impl Strategy<Value = f64> {
 
 fn events() -> impl Strategy<Value = Event> {
     let gap = (0_usize..3, ".{0,8}").prop_map(|(kind, detail)| {
-        let kinds = [GapKind::Refused, GapKind::Own, GapKind::Other];
+        let kinds = [
+            GapKind::Refused,
+            GapKind::Own,
+            GapKind::Unknown,
+            GapKind::Other,
+        ];
         Gap::new(kinds[kind], detail)
     });
     let series = (0_u8..6, any::<bool>()).prop_map(|(i, more)| {

@@ -80,6 +80,27 @@ fn a_source_that_is_not_sampled_is_not_read() {
 }
 
 #[test]
+fn a_check_that_did_not_check_is_blind_and_never_down() {
+    let mut w = World::new(&[]);
+    for _ in 0..3 {
+        w.now = w.now + TICK;
+        w.probed(10);
+    }
+    assert_eq!(w.judge.source_up("web"), SourceHealth::Up);
+    for _ in 0..10 {
+        w.now = w.now + TICK;
+        w.failed("web", GapKind::Unknown);
+        w.judged();
+        assert_eq!(w.judge.source_up("web"), SourceHealth::Own);
+        let said = NoReading::NotSampled(Some("unknown".to_owned()));
+        assert_eq!(w.read("probe_p90"), Err(said));
+    }
+    w.now = w.now + TICK;
+    w.probed(10);
+    assert_eq!(w.judge.source_up("web"), SourceHealth::Up);
+}
+
+#[test]
 fn an_empty_page_is_neither_zero_errors_nor_all_errors() {
     let mut w = World::new(&[]);
     w.run(20, 8.0, 2.0);

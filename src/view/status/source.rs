@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{TEXT, number};
 use crate::guard::Service;
 use crate::judge::SourceHealth;
-use crate::model::Unit;
+use crate::model::{GapKind, Unit};
 use crate::view::value;
 
 /// One source.
@@ -15,8 +15,9 @@ pub struct SourceStatus {
     pub source: String,
     /// Its type, as policies write it.
     pub kind: String,
-    /// `up`, `down`, `undecided` or `own` (the agent's side is at fault); `read`
-    /// or `unread` where being up is no question, as of a log.
+    /// `up`, `down`, `undecided`, `own` (the agent's side is at fault) or
+    /// `unknown` (a check that could not check); `read` or `unread` where being
+    /// up is no question, as of a log.
     pub state: String,
     /// Why the last sample was not good.
     pub failure: Option<String>,
@@ -47,6 +48,7 @@ pub(super) fn sources(service: &Service) -> Vec<SourceStatus> {
         .map(|(name, source)| {
             let gap = service.judge.last_gap(name);
             let state = match (source.kind.has_health(), gap) {
+                (true, Some(gap)) if gap.kind == GapKind::Unknown => "unknown",
                 (true, _) => health(service.judge.source_up(name)),
                 (false, None) => "read",
                 (false, Some(_)) => "unread",
