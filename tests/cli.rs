@@ -24,6 +24,7 @@ const COMMANDS: [&str; 18] = [
     "deploy",
     "release",
     "reload",
+    "watch",
     "notify",
     "completions",
     "man",
@@ -93,7 +94,7 @@ fn without_an_agent_it_says_where_it_looked() {
 
 #[test]
 fn what_comes_later_is_not_there_yet() {
-    for command in ["push", "watch", "tune", "test", "drill", "history"] {
+    for command in ["push", "tune", "test", "drill", "history"] {
         let page = page(&[command]);
         assert!(page.contains("\nexit code 2\n"), "{page}");
         assert!(page.contains("unrecognized subcommand"), "{page}");

@@ -29,6 +29,7 @@ mod run;
 mod socket;
 mod status;
 mod unfreeze;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ enum Command {
     Deploy(deploy::Args),
     Release(release::Args),
     Reload(reload::Args),
+    Watch(watch::Args),
     Notify(notify::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -147,6 +149,7 @@ impl Cli {
             Command::Deploy(args) => deploy::run(args, &socket()),
             Command::Release(args) => release::run(args, &socket()),
             Command::Reload(args) => reload::run(&args, &socket()),
+            Command::Watch(args) => watch::run(args, &socket()),
             Command::Notify(args) => notify::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),

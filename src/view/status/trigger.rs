@@ -51,6 +51,9 @@ pub struct TriggerStatus {
     pub proof: Option<String>,
     /// Since when it cannot judge.
     pub blind_since: Option<String>,
+    /// It cannot judge, and only for want of traffic.
+    #[serde(default)]
+    pub quiet: bool,
     /// When it fired.
     pub fired: Option<String>,
     /// Fired and dealt with: it opens no new incident until it is resolved.
@@ -96,6 +99,10 @@ impl TriggerStatus {
             proven: judgement.proven,
             proof,
             blind_since: judgement.blind_since.map(|s| desk.time(s)),
+            quiet: match &judgement.verdict {
+                Verdict::Blind { why, .. } => why.is_quiet(),
+                Verdict::Clear | Verdict::Breach => false,
+            },
             fired: judgement.fired.map(|f| desk.time(f)),
             dealt_with,
             why: String::new(),
