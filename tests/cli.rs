@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 /// Every command, in the order of `backstop --help`.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "run",
     "check",
     "status",

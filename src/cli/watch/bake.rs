@@ -100,8 +100,9 @@ pub(super) struct Bake {
     /// Incidents up to this one are over or have been dealt with.
     past: u64,
     follows: Option<u64>,
-    /// The release that bakes; `None` until it does.
-    running: Option<Option<String>>,
+    baking: bool,
+    /// The release that bakes, if anybody knows which.
+    running: Option<String>,
     total: Duration,
     judged: Duration,
     /// Why the last time that was not judged was not.
@@ -118,6 +119,7 @@ impl Bake {
             appear,
             past: 0,
             follows: None,
+            baking: false,
             running: None,
             total: Duration::ZERO,
             judged: Duration::ZERO,
@@ -138,7 +140,7 @@ impl Bake {
             let text = "the service is guarded no more: its policy is gone".into();
             return (said, Some(End::not_judged(text)));
         };
-        if self.running.is_none() {
+        if !self.baking {
             if !self.begins(service, lapse, &mut said) {
                 let end = self.never(service);
                 return (said, end);
@@ -181,7 +183,8 @@ impl Bake {
             let text = "this policy is in shadow: nothing would be rolled back";
             said.push(Said::warning("shadow", text.into()));
         }
-        self.running = Some(running.cloned());
+        self.running = running.cloned();
+        self.baking = true;
         true
     }
 
@@ -242,7 +245,7 @@ impl Bake {
 
     /// Another release says nothing of the one that was to bake.
     fn replaced(&self, service: &ServiceStatus) -> Option<End> {
-        let baked = self.running.as_ref()?.as_ref()?;
+        let baked = self.running.as_ref()?;
         let running = running(service)?;
         (running != baked).then(|| {
             End::not_judged(format!(
@@ -295,7 +298,6 @@ impl Bake {
         let of = self
             .running
             .as_ref()
-            .and_then(Option::as_ref)
             .map_or_else(String::new, |r| format!("release {r} of "));
         let text = format!(
             "{of}{} stayed healthy for {}",
