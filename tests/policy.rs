@@ -12,9 +12,9 @@ use std::time::Duration;
 use backstop::guard::NoticeKind;
 use backstop::model::{
     Approve, Budget, Condition, Current, Expect, Expr, Gap, GapKind, Hold, Level, LevelOn, Limit,
-    Mode, NotCured, Op, Otherwise, Outcome, Plan, Policy, ReleaseRule, Response, Sample, Selector,
-    Series, Severity, Signal, SignalKind, Source, SourceKind, Step, StepAction, Test, Tls, Trigger,
-    Unit, Verify,
+    Mode, NotCured, Op, Otherwise, Outcome, Pick, Plan, Policy, ReleaseRule, Response, Sample,
+    Selector, Series, Severity, Signal, SignalKind, Source, SourceKind, Step, StepAction, Test,
+    Tls, Trigger, Unchecked, Unit, Verify,
 };
 use backstop::policy::{
     Fault, Loaded, NOTICES, TEXTS, difference, lint_live, lint_with_config, load, load_config,
@@ -381,8 +381,11 @@ fn contract_policy() -> Policy {
             good_after: minutes(30),
             settle: minutes(2),
             blame: Some(minutes(6 * 60)),
+            pick: Pick::NewestGood,
             check: None,
+            unchecked: Unchecked::Escalate,
             fallback_previous: false,
+            irreversible_since: None,
         }),
         plans: [(
             "rollback".into(),

@@ -294,3 +294,202 @@ fn a_rollback_to_what_a_person_called_bad_is_refused_with_that_word() {
         "release v1 is bad: ann says so: loses orders"
     );
 }
+
+/// The target passes its check, or not.
+const CHECKED: &str = r#"target = { check = ["exists", "{target}"], otherwise = "next" }"#;
+
+#[test]
+fn a_target_that_fails_its_check_makes_way_for_the_next_good_one() {
+    let mut world = World::new(CHECKED).ran(&["v1", "v2"]);
+    world.breaks("v3");
+    world.end(HowEnded::Exited(1));
+    assert_eq!(world.ordered(), ["exists v2", "exists v1"]);
+    assert!(
+        world
+            .last(What::StepFailed)
+            .ends_with("release v2 is not gone back to, v1 is checked"),
+        "{}",
+        world.last(What::StepFailed)
+    );
+    world.end(HowEnded::Succeeded);
+    assert_eq!(world.ordered()[2], "roll v1");
+    world.end(HowEnded::Succeeded);
+    let run = world.incident().runs.last().unwrap();
+    assert_eq!(
+        (run.from.as_deref(), run.to.as_deref()),
+        (Some("v3"), Some("v1"))
+    );
+    world.up = true;
+    world.wait(20);
+    assert!(matches!(world.service().phase, Phase::Cooling { .. }));
+}
+
+#[test]
+fn when_no_target_passes_its_check_nothing_is_touched_and_a_person_is_called() {
+    let mut world = World::new(CHECKED).ran(&["v1", "v2"]);
+    world.breaks("v3");
+    world.end(HowEnded::Exited(1));
+    world.end(HowEnded::Exited(1));
+    assert_eq!(world.ordered(), ["exists v2", "exists v1"]);
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    let why = world.last(What::Failed);
+    assert!(why.contains("no target passed its check (v2, v1)"), "{why}");
+}
+
+#[test]
+fn at_most_five_targets_are_checked() {
+    let all = ["v1", "v2", "v3", "v4", "v5", "v6", "v7"];
+    let mut world = World::new(CHECKED).ran(&all);
+    world.breaks("v8");
+    for _ in 0..5 {
+        assert!(matches!(world.service().phase, Phase::Acting(_)));
+        world.end(HowEnded::Exited(1));
+    }
+    assert_eq!(world.ordered().last().unwrap(), "exists v3");
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+}
+
+#[test]
+fn a_release_that_a_person_named_is_not_exchanged_for_another() {
+    let mut world = World::new(CHECKED).ran(&["v1", "v2", "v3"]);
+    world.step(Event::Ordered {
+        service: "shop".into(),
+        by: person(),
+        reason: "now".into(),
+        to: Some("v2".into()),
+        plan: None,
+    });
+    world.end(HowEnded::Exited(1));
+    assert_eq!(world.ordered(), ["exists v2"]);
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+}
+
+#[test]
+fn without_a_word_a_target_that_fails_its_check_calls_a_person() {
+    let check = r#"target = { check = ["exists", "{target}"] }"#;
+    let mut world = World::new(check).ran(&["v1", "v2"]);
+    world.breaks("v3");
+    world.end(HowEnded::Exited(1));
+    assert_eq!(world.ordered(), ["exists v2"]);
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+}
+
+#[test]
+fn what_did_not_cure_is_followed_by_the_good_release_before() {
+    let mut world = World::new("").ran(&["v1", "v2", "v3"]);
+    world.breaks("v4");
+    world.end(HowEnded::Succeeded);
+    world.wait(40);
+    assert_eq!(world.ordered(), ["roll v3", "roll v2"]);
+    world.end(HowEnded::Succeeded);
+    assert_eq!(world.standing("v3"), Standing::Bad);
+    world.wait(40);
+    assert_eq!(world.ordered().len(), 2, "once more, and no more");
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+}
+
+#[test]
+fn a_pattern_passes_by_what_does_not_match() {
+    let mut world = World::new(r#"target = { pattern = "STABLE-*" }"#);
+    world = world.ran(&["STABLE-1", "hotfix-2"]);
+    world.breaks("v3");
+    assert_eq!(world.ordered(), ["roll STABLE-1"]);
+}
+
+#[test]
+fn a_pinned_target_needs_no_proof_but_is_never_bad_nor_running() {
+    let pinned = r#"target = { version = "v1" }"#;
+    let mut world = World::new(pinned).ran(&["v1", "v2", "v3"]);
+    world.breaks("v4");
+    assert_eq!(world.ordered(), ["roll v1"]);
+
+    let mut world = World::new(pinned).ran(&["v1", "v2"]);
+    world.say("v1", Word::Bad);
+    world.breaks("v3");
+    assert!(world.ordered().is_empty());
+    assert_eq!(
+        world.last(What::Held),
+        "the policy's target cannot be gone back to: release v1 is bad: ann says so: loses orders"
+    );
+
+    let mut world = World::new(pinned);
+    world.breaks("v1");
+    assert!(world.ordered().is_empty());
+    assert!(world.last(What::Held).ends_with("release v1 runs already"));
+}
+
+#[test]
+fn what_was_before_a_migration_is_never_gone_back_to() {
+    let mut world = World::new(r#"irreversible_since = "v3""#).ran(&["v1", "v2"]);
+    // The migration may have run already: v2 still does.
+    assert!(
+        world.status().contains("no target: release v1"),
+        "{}",
+        world.status()
+    );
+    world = world.ran(&["v3"]);
+    world.breaks("v4");
+    assert_eq!(world.ordered(), ["roll v3"]);
+    world.end(HowEnded::Succeeded);
+    world.wait(40);
+    assert_eq!(world.ordered().len(), 1, "not on to v2");
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert_eq!(
+        world.last(What::Held),
+        "release v2 and what is older cannot be gone back to: v3 came with a migration that cannot be taken back"
+    );
+}
+
+#[test]
+fn a_person_says_that_a_release_is_irreversible_and_takes_it_back() {
+    let mut world = World::new("").ran(&["v1", "v2"]);
+    world.say("v3", Word::Irreversible);
+    world.breaks("v3");
+    assert!(world.ordered().is_empty());
+    let held = world.last(What::Held);
+    assert!(held.contains("(ann says so: loses orders)"), "{held}");
+    assert!(
+        world.status().contains("v3 is irreversible: ann"),
+        "{}",
+        world.status()
+    );
+    world.step(Event::Ordered {
+        service: "shop".into(),
+        by: person(),
+        reason: "now".into(),
+        to: Some("v2".into()),
+        plan: None,
+    });
+    assert!(world.ordered().is_empty(), "not by a person either");
+    world.say("v3", Word::Reversible);
+    world.tick();
+    assert_eq!(world.ordered(), ["roll v2"]);
+}
+
+#[test]
+fn a_release_that_nobody_can_place_is_not_known_to_be_after_a_migration() {
+    let mut world = World::new("").ran(&["v1", "v2"]);
+    world.say("v2", Word::Irreversible);
+    world.step(Event::Ordered {
+        service: "shop".into(),
+        by: person(),
+        reason: "now".into(),
+        to: Some("v0".into()),
+        plan: None,
+    });
+    assert!(world.orders.is_empty());
+    let why = world.last(What::Refused);
+    assert!(why.contains("may be older than v2"), "{why}");
+}
+
+#[test]
+fn a_migration_is_remembered_over_more_releases_than_are_kept() {
+    let versions: Vec<String> = (0..80).map(|n| format!("v{n}")).collect();
+    let mut world = World::new(r#"irreversible_since = "v1""#).ran(&["v0", "v1"]);
+    for version in &versions[2..] {
+        world.deploy(version);
+    }
+    world.say("v70", Word::Good);
+    world.breaks("v80");
+    assert_eq!(world.ordered(), ["roll v70"]);
+}

@@ -7,10 +7,11 @@ use super::{Done, Error};
 use crate::control::Declare;
 use crate::model;
 
-/// Say that a release is good or bad
+/// Say what a release is: good, bad, irreversible
 ///
 /// Your word outranks what the agent observed: a bad release is never gone back
-/// to, a good one may be. It sets nothing in motion: a bad release that runs is
+/// to, a good one may be. `irreversible` is said of the release that comes with
+/// a migration: nothing from before it can be gone back to. Your word sets nothing in motion: a bad release that runs is
 /// rolled back by `backstop rollback`. When the agent rolls back from a release,
 /// that is newer than what was said of it before.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,11 @@ enum Word {
     Bad,
     /// Takes your word back: what is observed from now on counts.
     Unproven,
+    /// It comes with a migration that cannot be taken back: what was deployed
+    /// before it is never gone back to. Say so before the migration runs.
+    Irreversible,
+    /// Takes that word back.
+    Reversible,
 }
 
 impl From<Word> for model::Word {
@@ -44,6 +50,8 @@ impl From<Word> for model::Word {
             Word::Good => Self::Good,
             Word::Bad => Self::Bad,
             Word::Unproven => Self::Unproven,
+            Word::Irreversible => Self::Irreversible,
+            Word::Reversible => Self::Reversible,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::server::{
     Api, Known, Named, READING_PATIENCE, Refusal, guarded, soon, whole_body, within,
 };
 use crate::guard::{Command, Event, Freeze, Person, Service};
-use crate::model::Current;
+use crate::model::{Current, Word};
 
 /// `POST incidents/N/WORD`.
 pub(super) async fn answer(
@@ -97,8 +97,16 @@ pub(super) async fn order(
             reason: parse_unfreeze(&body)?.reason,
         },
         "deploy" => {
-            let version = parse_deploy(&body)?.version;
-            if let Some(known) = deployed_already(service, &version)? {
+            let deploy = parse_deploy(&body)?;
+            let version = deploy.version;
+            let known = deployed_already(service, &version)?;
+            if deploy.irreversible {
+                // First, so that there is no moment at which the release runs
+                // and what was before it may be gone back to.
+                let by = api.person(peer).await;
+                soon(api.agent().step(irreversible(&name, &version, by))).await?;
+            }
+            if let Some(known) = known {
                 return Ok(Json(known).into_response());
             }
             Event::Released {
@@ -134,6 +142,16 @@ pub(super) async fn reload(
     Ok(Json(reloaded))
 }
 
+fn irreversible(service: &str, version: &str, by: Person) -> Event {
+    Event::Declared {
+        service: service.to_owned(),
+        version: version.to_owned(),
+        word: Word::Irreversible,
+        by,
+        reason: "deployed as irreversible".to_owned(),
+    }
+}
+
 async fn freeze(api: &Api, peer: Peer, name: &str, body: &[u8]) -> Result<Event, Refusal> {
     let (lease, reason) = parse_freeze(body)?;
     let owner = api.person(peer).await.name;
@@ -161,7 +179,7 @@ fn deployed_already(service: &Service, version: &str) -> Result<Option<Taken>, R
     if let Some(seen) = seen {
         let error = format!("the policy has the agent read the running release from {seen}");
         return Err(Refusal::new(StatusCode::CONFLICT, error)
-            .hint("it sees a deployment by itself; reports need no `current` in `[release]`"));
+            .hint("it sees a deployment by itself; reports need no `current` in `[release]`, and a migration is told with `backstop release SERVICE irreversible VERSION`"));
     }
     Ok(
         (service.releases.running.as_deref() == Some(version)).then(|| Taken {

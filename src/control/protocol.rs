@@ -76,6 +76,9 @@ pub struct Unfreeze {
 pub struct Deploy {
     /// Its version.
     pub version: String,
+    /// Whether it came with a migration that cannot be taken back.
+    #[serde(default)]
+    pub irreversible: bool,
 }
 
 /// What a person says of a release.
@@ -200,6 +203,7 @@ pub fn parse_deploy(body: &[u8]) -> Result<Deploy, Malformed> {
     let deploy: Deploy = parse(body)?;
     Ok(Deploy {
         version: name("version", &deploy.version)?,
+        irreversible: deploy.irreversible,
     })
 }
 

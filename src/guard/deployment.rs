@@ -24,6 +24,7 @@ impl Service {
             self.judge.capture_baselines();
         }
         self.releases.released(version, desk.at, !ours);
+        self.releases.forget(self.policy.release.as_ref());
         let name = self.policy.service.clone();
         let reason = match &before {
             None => format!("release {version} runs"),
@@ -112,6 +113,10 @@ impl Service {
             Ok(()) => {
                 let is = match word {
                     Word::Good | Word::Bad => format!("is {}", word.name()),
+                    Word::Irreversible => {
+                        "comes with a migration that cannot be taken back".to_owned()
+                    }
+                    Word::Reversible => "can be gone back from".to_owned(),
                     Word::Unproven => "is unproven: what is observed from now on counts".to_owned(),
                 };
                 let reason = format!("{} says that release {version} {is}: {reason}", by.name);

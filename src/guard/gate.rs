@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Held, RunRecord, Service};
-use crate::model::{Mode, Moment, Plan, Short, Standing, Trigger};
+use crate::model::{Mode, Moment, Plan, Short, Trigger};
 
 /// The gates of SPEC 3, *What a fired trigger does*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,26 +91,12 @@ impl Service {
             .ok_or_else(|| format!("there is no plan `{plan}`"))?;
         match to {
             None => self.target(plan),
-            Some(to) => self.admitted(to).map(Some),
-        }
-    }
-
-    /// A release that a person named.
-    fn admitted(&self, to: String) -> Result<String, String> {
-        let running = self.releases.running.as_deref();
-        if running == Some(&to) {
-            return Err(format!("release {to} runs already"));
-        }
-        let place = |version: &str| self.releases.seen.iter().position(|r| r.version == version);
-        match self.releases.find(&to) {
-            Some(release) if release.standing == Standing::Bad => Err(format!(
-                "release {to} is bad: {}",
-                super::releases::why_bad(release)
-            )),
-            Some(_) if running.and_then(place) < place(&to) => Err(format!(
-                "release {to} was first deployed after the running one: that is no rollback"
-            )),
-            Some(_) | None => Ok(to),
+            Some(to) => {
+                let rule = self.policy.release.as_ref();
+                let since = rule.and_then(|rule| rule.irreversible_since.as_deref());
+                self.releases.admits(&to, since)?;
+                Ok(Some(to))
+            }
         }
     }
 
@@ -185,7 +171,7 @@ impl Service {
         if !plan.names_target() && rule.check.is_none() {
             return Ok(None);
         }
-        self.releases.target(rule).map(|r| Some(r.version.clone()))
+        self.releases.target(rule).map(|to| Some(to.to_owned()))
     }
 
     fn counted(&self, shadow: bool) -> impl Iterator<Item = &RunRecord> {

@@ -2,6 +2,7 @@
 //! orders out.
 
 mod agenda;
+mod checked;
 mod command;
 mod deployment;
 mod desk;
@@ -19,6 +20,7 @@ mod releases;
 mod response;
 mod run;
 mod service;
+mod target;
 mod verification;
 
 pub use command::{Command, Order};
@@ -32,5 +34,5 @@ pub use note::{Cause, Note, What};
 pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
 pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
-pub use releases::Releases;
+pub use releases::{Irreversible, Releases};
 pub use service::{Retired, Service, Snapshot};

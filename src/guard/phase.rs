@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Person;
-use crate::model::{Approve, Moment, Plan, StepAction};
+use crate::model::{Approve, Moment, Plan, StepAction, Unchecked};
 
 /// What a service's guard is doing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -138,6 +138,13 @@ pub struct Run {
     /// policy goes on without an answer.
     #[serde(default)]
     pub agreed: BTreeMap<usize, Vec<Person>>,
+    /// What follows when the first step, the check of the target, fails; `None`
+    /// where there is no such step.
+    #[serde(default)]
+    pub unchecked: Option<Unchecked>,
+    /// Targets that failed that check, in order.
+    #[serde(default)]
+    pub failed_targets: Vec<String>,
 }
 
 impl Run {

@@ -4,19 +4,21 @@
 //! A release is *good* when it ran `good_after` without a breach and was clear
 //! in at least 80% of the ticks of that time; *bad* when it was rolled back
 //! from. A person's word outranks both, until the release is rolled back from
-//! again: that is newer than the word. The target of a rollback is the newest good release that was first
-//! deployed before the running one: never forward, never to a bad one, never
-//! to the one that runs.
+//! again: that is newer than the word. Which one is gone back to is the matter
+//! of `target`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Moment, Release, ReleaseRule, Said, Standing, Word};
+use crate::model::{Moment, Pick, Release, ReleaseRule, Said, Standing, Word};
 
 /// Most releases remembered; the oldest that is neither running nor the newest
 /// good one goes first.
 const KEPT: usize = 64;
+
+/// Most migrations remembered; the newest forbids what the older ones do.
+const MOST_CROSSED: usize = 16;
 
 /// The releases of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct Releases {
     pub seen: Vec<Release>,
     /// The version that runs, once known.
     pub running: Option<String>,
+    /// Those that people said came with a migration that cannot be taken back.
+    #[serde(default)]
+    pub irreversible: Vec<Irreversible>,
     /// The last change that was a deployment, not the agent's own rollback.
     pub deployed: Option<Moment>,
     /// Since when the running release has had no breach.
@@ -33,6 +38,15 @@ pub struct Releases {
     ticks: u64,
     /// Clear ones among them.
     clear: u64,
+}
+
+/// A release that came, or comes, with a migration which cannot be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Irreversible {
+    /// The release; it may be still to come.
+    pub version: String,
+    /// Who says so.
+    pub said: Said,
 }
 
 /// What one tick says about the running release.
@@ -84,7 +98,6 @@ impl Releases {
             }),
         }
         self.start_anew(at);
-        self.forget();
         true
     }
 
@@ -137,19 +150,48 @@ impl Releases {
     ///
     /// It was never seen running: nobody could tell what it is older than.
     pub(crate) fn declared(&mut self, version: &str, word: Word, said: Said) -> Result<(), String> {
+        let standing = match word {
+            Word::Good => Standing::Good,
+            Word::Bad => Standing::Bad,
+            Word::Unproven => Standing::Unproven,
+            Word::Irreversible => {
+                self.cross(version, said);
+                return Ok(());
+            }
+            Word::Reversible => return self.uncross(version),
+        };
         let Some(release) = self.seen.iter_mut().find(|r| r.version == version) else {
             return Err(self.unknown(version));
         };
         let at = said.at;
-        (release.standing, release.said) = match word {
-            Word::Good => (Standing::Good, Some(said)),
-            Word::Bad => (Standing::Bad, Some(said)),
-            Word::Unproven => (Standing::Unproven, None),
-        };
+        release.standing = standing;
+        release.said = (word != Word::Unproven).then_some(said);
         if word == Word::Unproven && self.running.as_deref() == Some(version) {
             self.start_anew(at);
         }
         Ok(())
+    }
+
+    /// A release comes with a migration that cannot be taken back. It may be
+    /// still to come: a migration runs before what needs it is deployed.
+    fn cross(&mut self, version: &str, said: Said) {
+        self.irreversible.retain(|i| i.version != version);
+        if self.irreversible.len() >= MOST_CROSSED {
+            self.irreversible.remove(0);
+        }
+        let version = version.to_owned();
+        self.irreversible.push(Irreversible { version, said });
+    }
+
+    fn uncross(&mut self, version: &str) -> Result<(), String> {
+        let before = self.irreversible.len();
+        self.irreversible.retain(|i| i.version != version);
+        if self.irreversible.len() < before {
+            return Ok(());
+        }
+        Err(format!(
+            "nobody said that release {version} is irreversible; what the policy says is changed there"
+        ))
     }
 
     fn unknown(&self, version: &str) -> String {
@@ -169,43 +211,23 @@ impl Releases {
         }
     }
 
-    /// The release to go back to, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// The reason, for people.
-    pub(crate) fn target(&self, rule: &ReleaseRule) -> Result<&Release, String> {
-        let running = self
-            .running()
-            .ok_or("the running release is not known yet")?;
-        let before = || {
-            self.seen
-                .iter()
-                .rev()
-                .skip_while(|r| r.version != running.version)
-                .skip(1)
-        };
-        before()
-            .find(|r| r.standing == Standing::Good)
-            .or_else(|| {
-                rule.fallback_previous
-                    .then(|| before().find(|r| r.standing != Standing::Bad))
-                    .flatten()
-            })
-            .ok_or_else(|| {
-                format!(
-                    "no good release is known that was deployed before {}",
-                    running.version
-                )
-            })
-    }
-
-    fn forget(&mut self) {
+    /// Forgets the oldest releases where there are too many; what the rule
+    /// names, and what people said of migrations, is still asked for.
+    pub(crate) fn forget(&mut self, rule: Option<&ReleaseRule>) {
         while self.seen.len() > KEPT {
             let newest_good = self.seen.iter().rposition(|r| r.standing == Standing::Good);
-            let Some(i) = (0..self.seen.len()).find(|&i| {
-                Some(i) != newest_good && self.running.as_deref() != Some(&self.seen[i].version)
-            }) else {
+            let named = |version: &str| {
+                let by_rule = rule.is_some_and(|rule| {
+                    let pinned = matches!(&rule.pick, Pick::Version(pinned) if pinned == version);
+                    pinned || rule.irreversible_since.as_deref() == Some(version)
+                });
+                by_rule
+                    || self.running.as_deref() == Some(version)
+                    || self.irreversible.iter().any(|i| i.version == version)
+            };
+            let Some(i) = (0..self.seen.len())
+                .find(|&i| Some(i) != newest_good && !named(&self.seen[i].version))
+            else {
                 return;
             };
             self.seen.remove(i);
@@ -224,7 +246,7 @@ pub(crate) fn why_bad(release: &Release) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Current;
+    use crate::model::{Current, Unchecked};
 
     fn rule(fallback_previous: bool) -> ReleaseRule {
         ReleaseRule {
@@ -232,8 +254,11 @@ mod tests {
             good_after: Duration::from_secs(60),
             settle: Duration::ZERO,
             blame: None,
+            pick: Pick::NewestGood,
             check: None,
+            unchecked: Unchecked::Escalate,
             fallback_previous,
+            irreversible_since: None,
         }
     }
 
@@ -253,12 +278,12 @@ mod tests {
         releases.released("a", at(0), true);
         run_clean(&mut releases, 5, 60);
         releases.released("b", at(100), true);
-        assert_eq!(releases.target(&rule(false)).unwrap().version, "a");
+        assert_eq!(releases.target(&rule(false)).unwrap(), "a");
         releases.condemn("b");
         releases.released("a", at(110), false);
         assert!(releases.target(&rule(true)).is_err(), "never forward");
         releases.released("c", at(200), true);
-        assert_eq!(releases.target(&rule(true)).unwrap().version, "a");
+        assert_eq!(releases.target(&rule(true)).unwrap(), "a");
     }
 
     #[test]
@@ -292,9 +317,9 @@ mod tests {
         run_clean(&mut releases, 105, 300);
         assert_eq!(releases.find("b").unwrap().standing, Standing::Bad);
         releases.released("c", at(400), true);
-        assert_eq!(releases.target(&rule(true)).unwrap().version, "a");
+        assert_eq!(releases.target(&rule(true)).unwrap(), "a");
         releases.declared("b", Word::Good, said(401)).unwrap();
-        assert_eq!(releases.target(&rule(false)).unwrap().version, "b");
+        assert_eq!(releases.target(&rule(false)).unwrap(), "b");
         releases.declared("a", Word::Bad, said(402)).unwrap();
         releases.declared("b", Word::Unproven, said(403)).unwrap();
         assert!(releases.target(&rule(false)).is_err());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::desk::Desk;
 use super::{Gate, Held, Incident, NoticeKind, Outcome, Person, Phase, RunRecord, Service, What};
-use crate::model::{Mode, Response, Severity, Trigger};
+use crate::model::{Mode, Response, Severity, Trigger, Unchecked};
 
 /// How pressing a trigger is: acting before shadow, rolling back before asking
 /// before telling, then by severity.
@@ -269,7 +269,10 @@ impl Service {
                 }
                 self.phase = Phase::Held;
             }
-            _ => self.start_run(&trigger.plan.clone(), target, None, desk),
+            _ => {
+                let unchecked = self.unchecked();
+                self.start_run(&trigger.plan.clone(), target, None, unchecked, desk);
+            }
         }
     }
 
@@ -404,6 +407,10 @@ impl Service {
         desk: &mut Desk<'_>,
     ) {
         let plan = plan.unwrap_or_else(|| "rollback".to_owned());
+        let unchecked = match to {
+            Some(_) => Unchecked::Escalate,
+            None => self.unchecked(),
+        };
         let target = match self.gates_for_person(&plan, to, desk.at) {
             Ok(target) => target,
             Err(refusal) => {
@@ -441,7 +448,7 @@ impl Service {
         }
         let said = format!("{}: {reason}", by.name);
         self.note(What::Ordered, None, None, &said, desk);
-        self.start_run(&plan, target, Some(by), desk);
+        self.start_run(&plan, target, Some(by), unchecked, desk);
     }
 
     /// Closes the open incident with the outcome that it has, or as recovered.

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::checked;
 use super::desk::Desk;
 use super::placeholder::render;
 use super::{
@@ -17,10 +17,7 @@ use super::{
     StepRecord, StepState, What,
 };
 use crate::judge::SourceHealth;
-use crate::model::{Moment, Plan, Short, Step, StepAction, StepEnd};
-
-/// The deadline of the check of a target.
-const TARGET_CHECK: Duration = Duration::from_mins(1);
+use crate::model::{Moment, Plan, Short, Step, StepAction, StepEnd, Unchecked};
 
 impl Plan {
     /// Whether a step has a use for the release to go to.
@@ -46,12 +43,14 @@ fn check_key(step: usize) -> String {
 }
 
 impl Service {
-    /// Decides a rollback and orders its first step.
+    /// Decides a rollback and orders its first step. `unchecked` is what follows
+    /// when the target fails its check, if the policy has one.
     pub(crate) fn start_run(
         &mut self,
         plan_name: &str,
         target: Option<String>,
         by: Option<Person>,
+        unchecked: Unchecked,
         desk: &mut Desk<'_>,
     ) {
         let policy = Arc::clone(&self.policy);
@@ -59,10 +58,11 @@ impl Service {
             return;
         };
         let mut plan = plan.clone();
-        if let Some(check) = policy.release.as_ref().and_then(|r| r.check.clone())
-            && target.is_some()
-        {
-            plan.steps.insert(0, target_check(check));
+        let check = policy.release.as_ref().and_then(|r| r.check.clone());
+        let check = check.filter(|_| target.is_some());
+        let unchecked = check.is_some().then_some(unchecked);
+        if let Some(check) = check {
+            plan.steps.insert(0, checked::step(check));
         }
         let (number, trigger) = self
             .incident
@@ -139,6 +139,8 @@ impl Service {
             broken,
             were_up,
             agreed: BTreeMap::new(),
+            unchecked,
+            failed_targets: Vec::new(),
         }));
         let named = (!trigger.is_empty()).then_some(trigger.as_str());
         self.note(What::RollingBack, named, cause, &reason, desk);
@@ -320,7 +322,13 @@ impl Service {
                 self.begin_step(attempt + 1, desk);
                 return;
             }
-            self.step_failed(&step, &reason, desk);
+            match self.next_target_to_check(&reason, desk) {
+                Ok(()) => {
+                    self.begin_step(attempt + 1, desk);
+                    return;
+                }
+                Err(reason) => self.step_failed(&step, &reason, desk),
+            }
         }
         self.begin_step(0, desk);
     }
@@ -586,26 +594,11 @@ impl Service {
         }
     }
 
-    fn records(&mut self, ticket: u64) -> impl Iterator<Item = &mut RunRecord> {
+    pub(super) fn records(&mut self, ticket: u64) -> impl Iterator<Item = &mut RunRecord> {
         let of_incident = self.incident.iter_mut().flat_map(|i| i.runs.iter_mut());
         of_incident
             .chain(self.runs.iter_mut())
             .filter(move |run| run.ticket == ticket)
-    }
-}
-
-/// The check of a target, as a step of its own: it changes nothing, so it may
-/// be run again.
-fn target_check(argv: Vec<String>) -> Step {
-    Step {
-        name: "check the target".to_owned(),
-        action: StepAction::Run(argv),
-        timeout: TARGET_CHECK,
-        retries: 0,
-        continue_on_failure: false,
-        always: false,
-        idempotent: true,
-        approve: None,
     }
 }
 

@@ -134,7 +134,9 @@ impl Service {
                         "",
                         desk,
                     );
-                    self.start_run(&verification.plan_name, Some(target), None, desk);
+                    let unchecked = self.unchecked();
+                    let plan = &verification.plan_name;
+                    self.start_run(plan, Some(target), None, unchecked, desk);
                     return;
                 }
                 Err(why) => self.note(What::Held, None, None, &why, desk),
@@ -149,7 +151,7 @@ impl Service {
         if self
             .incident
             .as_ref()
-            .is_none_or(|i| i.runs.len() >= MOST_RUNS)
+            .is_none_or(|i| i.runs.iter().filter(|run| !run.shadow).count() >= MOST_RUNS)
         {
             return Err("it has gone back once more already".to_owned());
         }

@@ -5,6 +5,7 @@ mod anchored;
 mod condition;
 mod config;
 mod expectation;
+mod glob;
 mod moment;
 mod pattern;
 mod placeholder;
@@ -21,6 +22,7 @@ mod verdict;
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
 pub use config::{Config, MailTls, Notifier, NotifierKind, Rate, Role, Secret};
 pub use expectation::Expectation;
+pub use glob::{Glob, GlobError};
 pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in, secrets_in};
@@ -28,8 +30,8 @@ pub use plan::{
     Action, Budget, HttpRequest, NotCured, Plan, Risk, Step, StepAction, UnitAction, Verify,
 };
 pub use policy::{
-    Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Policy, ReleaseRule,
-    Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger,
+    Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Pick, Policy, ReleaseRule,
+    Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger, Unchecked,
 };
 pub(crate) use reading::Short;
 pub use reading::{Evidence, NoReading, Reading, Value};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Pattern, Plan, Selector, Unit};
+use super::{Condition, Glob, Pattern, Plan, Selector, Unit};
 
 /// One service's policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -357,10 +357,43 @@ pub struct ReleaseRule {
     /// Only breaches that began within this time of a release are its fault;
     /// `None` does not ask.
     pub blame: Option<Duration>,
+    /// Which release is gone back to.
+    #[serde(default)]
+    pub pick: Pick,
     /// Must succeed before anything is touched.
     pub check: Option<Vec<String>>,
+    /// What follows when it does not.
+    #[serde(default)]
+    pub unchecked: Unchecked,
     /// Where there is no good release, take the one before.
     pub fallback_previous: bool,
+    /// The release that came with a migration which cannot be taken back: what
+    /// was deployed before it is never gone back to.
+    #[serde(default)]
+    pub irreversible_since: Option<String>,
+}
+
+/// Which of the releases before the running one is gone back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pick {
+    /// The newest good one.
+    #[default]
+    NewestGood,
+    /// This one, good or not proven.
+    Version(String),
+    /// The newest good one of these.
+    Pattern(Glob),
+}
+
+/// What follows when a target fails its check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unchecked {
+    /// A person is called.
+    #[default]
+    Escalate,
+    /// The next best target is checked, a few of them.
+    Next,
 }
 
 /// What says which release runs.

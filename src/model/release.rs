@@ -42,6 +42,11 @@ pub enum Word {
     Bad,
     /// Takes such a word back: what is observed from now on counts.
     Unproven,
+    /// It comes with a migration that cannot be taken back: what was deployed
+    /// before it may not be gone back to.
+    Irreversible,
+    /// Takes that word back.
+    Reversible,
 }
 
 impl Word {
@@ -52,6 +57,8 @@ impl Word {
             Self::Good => "good",
             Self::Bad => "bad",
             Self::Unproven => "unproven",
+            Self::Irreversible => "irreversible",
+            Self::Reversible => "reversible",
         }
     }
 }

@@ -220,6 +220,15 @@ async fn what_a_person_says_of_a_release_is_kept_with_their_name() {
     let release = &status["services"][0]["release"];
     assert_eq!(release["standing"], "bad");
     assert_eq!(release["said"][0]["by"], agent.me);
+    let migrated = r#"{"version": "v42", "irreversible": true}"#;
+    assert_eq!(
+        agent.post("services/cart/deploy", migrated).await.status,
+        200
+    );
+    let status = agent.get("services/cart").await.json();
+    let release = &status["services"][0]["release"];
+    assert_eq!(release["running"], "v42");
+    assert_eq!(release["said"][1]["standing"], "irreversible");
     let mute = r#"{"version": "v41", "word": "good", "reason": ""}"#;
     assert_eq!(agent.post("services/cart/release", mute).await.status, 400);
 }

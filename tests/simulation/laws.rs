@@ -16,6 +16,10 @@ pub(crate) struct Laws {
     last_ticket: u64,
     outcomes: BTreeMap<u64, Outcome>,
     bad: BTreeSet<String>,
+    /// Releases with a migration that cannot be taken back.
+    crossed: BTreeSet<String>,
+    /// Where each run goes, as it was last judged.
+    going: BTreeMap<u64, Option<String>>,
     /// What a person is just saying of a release.
     word: Option<(String, Word)>,
     /// Runs whose release has been left behind: bad, until a person says more.
@@ -67,9 +71,11 @@ impl Laws {
             }
             Event::Distrusted { .. } => self.distrusted = true,
             Event::Declared { version, word, .. } => {
-                if *word != Word::Bad {
-                    self.bad.remove(version);
-                }
+                match word {
+                    Word::Good | Word::Unproven => self.bad.remove(version),
+                    Word::Reversible => self.crossed.remove(version),
+                    Word::Bad | Word::Irreversible => false,
+                };
                 self.word = Some((version.clone(), *word));
             }
             _ => {}
@@ -100,6 +106,12 @@ impl Laws {
                 if !record.shadow {
                     self.started_run(now, service, record, commands);
                 }
+            }
+        }
+        for record in service.runs.iter().filter(|r| !r.shadow) {
+            if self.going.get(&record.ticket) != Some(&record.to) {
+                self.law_5(service, record);
+                self.going.insert(record.ticket, record.to.clone());
             }
         }
         for command in commands {
@@ -260,13 +272,24 @@ impl Laws {
             });
             assert!(told, "law 6: a run without its cause");
         }
-        if let Some(to) = &record.to {
-            assert_ne!(Some(to), record.from.as_ref(), "law 5: to the running one");
-            assert!(!self.bad.contains(to), "law 5: to a bad one: {to}");
-            let place = |v: &String| self.seen.iter().position(|s| s == v);
-            if let (Some(from), Some(to)) = (record.from.as_ref().and_then(place), place(to)) {
-                assert!(to < from, "law 5: forward");
-            }
+    }
+
+    /// Where a run goes; judged again when its target failed its check.
+    fn law_5(&self, service: &Service, record: &RunRecord) {
+        let Some(to) = &record.to else {
+            return;
+        };
+        assert_ne!(Some(to), record.from.as_ref(), "law 5: to the running one");
+        assert!(!self.bad.contains(to), "law 5: to a bad one: {to}");
+        let place = |v: &String| self.seen.iter().position(|s| s == v);
+        if let (Some(from), Some(to)) = (record.from.as_ref().and_then(place), place(to)) {
+            assert!(to < from, "law 5: forward");
+        }
+        let rule = service.policy.release.as_ref();
+        let since = rule.and_then(|rule| rule.irreversible_since.as_ref());
+        for crossed in self.crossed.iter().chain(since) {
+            let after = place(crossed).is_some_and(|c| place(to) >= Some(c));
+            assert!(after, "law 5: {to} is from before {crossed}, irreversibly");
         }
     }
 
@@ -359,6 +382,8 @@ impl Laws {
             match word {
                 Word::Bad => self.bad.insert(version),
                 Word::Good | Word::Unproven => self.bad.remove(&version),
+                Word::Irreversible => self.crossed.insert(version),
+                Word::Reversible => self.crossed.remove(&version),
             };
         }
     }

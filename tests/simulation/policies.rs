@@ -99,10 +99,24 @@ value = "queue_length"
         if rng.one_in(3) {
             let _ = writeln!(text, "blame = \"{}\"", rng.pick(&["5m", "1h"]));
         }
-        match rng.below(4) {
-            0 => text.push_str("target = { fallback = \"previous\" }\n"),
-            1 => text.push_str("target = { check = [\"/bin/true\", \"{target}\"] }\n"),
-            _ => {}
+        let target: &str = *rng.pick(&[
+            "",
+            "",
+            "",
+            "target = { fallback = \"previous\" }\n",
+            "target = { check = [\"/bin/true\", \"{target}\"] }\n",
+            "target = { check = [\"/bin/true\", \"{target}\"], otherwise = \"next\" }\n",
+            "target = { rule = \"newest-good\", check = [\"/bin/true\", \"{target}\"], otherwise = \"next\", fallback = \"previous\" }\n",
+            "target = { pattern = \"v?\" }\n",
+            "target = { version = \"v1\" }\n",
+        ]);
+        text.push_str(target);
+        if rng.one_in(8) {
+            let _ = writeln!(
+                text,
+                "irreversible_since = \"{}\"",
+                *rng.pick(&["v1", "v2"])
+            );
         }
     }
     let _ = write!(

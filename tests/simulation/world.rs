@@ -316,7 +316,14 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
         8 | 9 => Event::Declared {
             service: SERVICE.to_owned(),
             version: format!("v{}", 1 + rng.below(world.last_version + 1)),
-            word: *rng.pick(&[Word::Good, Word::Bad, Word::Unproven]),
+            word: *rng.pick(&[
+                Word::Good,
+                Word::Bad,
+                Word::Unproven,
+                Word::Irreversible,
+                Word::Reversible,
+                Word::Reversible,
+            ]),
             by,
             reason,
         },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Desk, TEXT, millis, rounded};
-use crate::model::{Mode, Plan, Release, Standing};
+use crate::model::{Mode, Plan, Standing, Word};
 use crate::view::value;
 
 /// The releases.
@@ -36,7 +36,7 @@ pub struct ReleaseStatus {
 pub struct SaidStatus {
     /// The release.
     pub version: String,
-    /// `good` or `bad`.
+    /// `good`, `bad` or `irreversible`.
     pub standing: String,
     /// Who said so.
     pub by: String,
@@ -71,28 +71,34 @@ impl ReleaseStatus {
             target: target
                 .as_ref()
                 .and_then(|t| t.as_ref().ok())
-                .map(|r: &&Release| value::one_line(&r.version, TEXT)),
+                .map(|version| value::one_line(version, TEXT)),
             no_target: target
                 .and_then(Result::err)
                 .map(|why| value::one_line(&why, TEXT)),
             good: of(Standing::Good),
             bad: of(Standing::Bad),
-            said: releases
-                .seen
-                .iter()
-                .filter_map(|r| {
-                    let said = r.said.as_ref()?;
-                    Some(SaidStatus {
-                        version: value::one_line(&r.version, TEXT),
-                        standing: r.standing.name().into(),
-                        by: value::one_line(&said.by, TEXT),
-                        at: desk.time(said.at),
-                        reason: value::one_line(&said.reason, TEXT),
-                    })
-                })
-                .collect(),
+            said: said(desk),
         })
     }
+}
+
+/// What people said: of what is good or bad, then of migrations.
+fn said(desk: &Desk<'_>) -> Vec<SaidStatus> {
+    let releases = &desk.service.releases;
+    let seen = releases.seen.iter();
+    let judged = seen.filter_map(|r| Some((&r.version, r.standing.name(), r.said.as_ref()?)));
+    let crossed = releases.irreversible.iter();
+    let crossed = crossed.map(|i| (&i.version, Word::Irreversible.name(), &i.said));
+    judged
+        .chain(crossed)
+        .map(|(version, standing, said)| SaidStatus {
+            version: value::one_line(version, TEXT),
+            standing: standing.into(),
+            by: value::one_line(&said.by, TEXT),
+            at: desk.time(said.at),
+            reason: value::one_line(&said.reason, TEXT),
+        })
+        .collect()
 }
 
 /// A freeze.
