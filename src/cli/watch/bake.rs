@@ -355,25 +355,54 @@ fn ended(incident: &IncidentLine, service: &ServiceStatus) -> Option<End> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use std::sync::Arc;
 
     use super::*;
+    use crate::guard::{Engine, Event};
+    use crate::model::Moment;
+    use crate::view::Status;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn service(running: &str, verdict: &str) -> Value {
-        json!({
-            "service": "shop", "mode": "enforce", "policy": "9f2c", "phase": "watching",
-            "doing": "", "plans": [], "sources": [], "signals": [],
-            "release": { "running": running, "good": [], "bad": [] },
-            "triggers": [{
-                "trigger": "errors", "severity": "critical", "response": "rollback",
-                "mode": "enforce", "condition": "", "findings": [], "held_ms": 0, "hold_ms": 0,
-                "coverage": 1.0, "coverage_needed": 0.8, "proven": false, "dealt_with": false,
-                "state": if verdict == "breach" { "suspecting" } else { verdict },
-                "verdict": verdict, "why": "no scrape", "quiet": false,
-            }],
-        })
+    const POLICY: &str = r#"
+        service = "shop"
+        mode    = "enforce"
+        [sources.web]
+        type = "probe"
+        url  = "http://127.0.0.1:8080/health"
+        [triggers.errors]
+        when     = "web is down for 30m"
+        severity = "critical"
+        [release]
+        current = "reported"
+        [plans.rollback]
+        steps = [{ name = "restart", run = ["/bin/true", "{target}"] }]
+    "#;
+
+    /// As the agent tells of it, but for how the trigger stands.
+    fn service(running: &str, verdict: &str) -> ServiceStatus {
+        let policy = crate::policy::load("shop.toml", POLICY).policy.unwrap();
+        let mut engine = Engine::new();
+        for event in [
+            Event::Revised {
+                policy: Arc::new(policy),
+                hash: "9f2c".into(),
+            },
+            Event::Released {
+                service: "shop".into(),
+                version: running.into(),
+            },
+        ] {
+            engine.step(Moment::ZERO, event);
+        }
+        let mut status = Status::new(engine.state(), None, None);
+        let mut service = status.services.remove(0);
+        let trigger = &mut service.triggers[0];
+        trigger.verdict = verdict.into();
+        trigger.state = verdict.replace("breach", "suspecting");
+        trigger.why = "no scrape".into();
+        trigger.quiet = false;
+        service
     }
 
     fn incident(number: u64, outcome: Option<&str>, closed: bool) -> IncidentLine {
@@ -391,10 +420,10 @@ mod tests {
         }
     }
 
-    fn look(service: Value, incidents: &[IncidentLine]) -> Look {
+    fn look(service: ServiceStatus, incidents: &[IncidentLine]) -> Look {
         Look {
             at: String::new(),
-            service: Some(serde_json::from_value(service).unwrap()),
+            service: Some(Box::new(service)),
             incidents: incidents.to_vec(),
         }
     }
@@ -435,9 +464,9 @@ mod tests {
         );
         // A quiet service: something else judged it.
         let mut quiet = service("v2", "clear");
-        let mut idle = quiet["triggers"][0].clone();
-        (idle["verdict"], idle["quiet"]) = ("blind".into(), true.into());
-        quiet["triggers"].as_array_mut().unwrap().push(idle);
+        let mut idle = quiet.triggers[0].clone();
+        (idle.verdict, idle.quiet) = ("blind".into(), true);
+        quiet.triggers.push(idle);
         let end = ended(&mut bake(6), (0..9).map(|_| look(quiet.clone(), &[])));
         assert_eq!(end.code, 0, "{end:?}");
     }
