@@ -2,16 +2,24 @@
 //! one there.
 
 use std::fmt::Write as _;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::error::JournalError;
 
 const LOCK: &str = "lock";
+
+/// How often, and how far apart, it is looked again whether the lock of an agent
+/// that is dead is free: a step that it was starting has it between `fork` and
+/// `execve`, which on a busy machine takes a while.
+const LOOKS: u32 = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A state directory that this process holds.
 pub(crate) struct StateDir {
@@ -149,22 +157,39 @@ fn locked(dir: &OwnedFd, path: &Path) -> Result<OwnedFd, JournalError> {
             format!("see to {shown}/{LOCK}"),
         ),
     })?;
-    match super::disk::uninterrupted(|| {
-        Ok(rustix::fs::flock(
-            &lock,
-            FlockOperation::NonBlockingLockExclusive,
-        )?)
-    }) {
-        Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-            return Err(JournalError::Held {
-                path: path.to_owned(),
-                holder: holder(&lock),
-            });
+    for look in 0.. {
+        let taken = super::disk::uninterrupted(|| {
+            let operation = FlockOperation::NonBlockingLockExclusive;
+            Ok(rustix::fs::flock(&lock, operation)?)
+        });
+        match taken {
+            Ok(()) => break,
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
+                return Err(JournalError::file("lock", LOCK, e));
+            }
+            Err(_) => {
+                let holder = holder(&lock);
+                // What it was about to become when it died has the lock until it
+                // is that program.
+                if look == LOOKS || pid(&holder).is_none_or(is_alive) {
+                    let path = path.to_owned();
+                    return Err(JournalError::Held { path, holder });
+                }
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
         }
-        Err(e) => return Err(JournalError::file("lock", LOCK, e)),
     }
     Ok(lock)
+}
+
+/// The process that a lock's text names.
+fn pid(says: &str) -> Option<Pid> {
+    let (pid, _) = says.strip_prefix("pid ")?.split_once(',')?;
+    Pid::from_raw(pid.parse().ok()?)
+}
+
+fn is_alive(pid: Pid) -> bool {
+    rustix::process::test_kill_process(pid) != Err(Errno::SRCH)
 }
 
 fn says(started_unix_ms: i64) -> String {
@@ -177,12 +202,10 @@ fn says(started_unix_ms: i64) -> String {
 }
 
 fn holder(lock: &OwnedFd) -> String {
-    let mut text = String::new();
-    let read = lock
-        .try_clone()
-        .and_then(|fd| std::fs::File::from(fd).take(256).read_to_string(&mut text));
-    match (read, text.trim()) {
-        (Ok(_), text) if !text.is_empty() => text.to_owned(),
-        _ => "it does not say who it is".to_owned(),
+    let mut bytes = [0; 256];
+    let read = rustix::io::pread(lock, &mut bytes, 0).unwrap_or(0);
+    match String::from_utf8_lossy(&bytes[..read]).trim() {
+        "" => "it does not say who it is".to_owned(),
+        text => text.to_owned(),
     }
 }

@@ -252,6 +252,26 @@ fn a_second_agent_is_told_who_holds_the_directory() {
 }
 
 #[test]
+fn what_a_dead_agent_was_starting_does_not_hold_the_directory_for_long() {
+    let dir = Dir::new("forked");
+    let state = dir.0.join("state");
+    drop(Journal::open::<State>(&state, options()).unwrap());
+    let mut died = std::process::Command::new("/bin/true").spawn().unwrap();
+    died.wait().unwrap();
+    let lock = state.join("lock");
+    std::fs::write(&lock, format!("pid {}, started then\n", died.id())).unwrap();
+    // The copy of the lock that a child has until it is another program.
+    let copy = std::fs::File::open(&lock).unwrap();
+    rustix::fs::flock(&copy, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let becomes = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(copy);
+    });
+    assert!(Journal::open::<State>(&state, options()).is_ok());
+    becomes.join().unwrap();
+}
+
+#[test]
 fn a_state_directory_that_cannot_be_trusted_is_refused_with_the_remedy() {
     let dir = Dir::new("state");
     let path = |name: &str| dir.0.join(name);
