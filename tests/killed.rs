@@ -97,15 +97,9 @@ fn runs(ran: &[String], step: &str) -> usize {
     ran.iter().filter(|line| line.starts_with(&begins)).count()
 }
 
-/// Awaits one of these ends. The note of a cure may be what was being written
-/// when the agent was killed: then its closing is the first that says so.
+/// Awaits one of these ends.
 fn end_of(host: &Host, ends: &[&str]) -> String {
-    let ends: Vec<&str> = ends.iter().copied().chain(["closed"]).collect();
-    let note = host.until_any(&ends);
-    let reason = note["reason"].as_str().unwrap();
-    if reason.starts_with("closed as cured") {
-        return "cured".to_owned();
-    }
+    let note = host.until_any(ends);
     note["what"].as_str().unwrap().to_owned()
 }
 

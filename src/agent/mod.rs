@@ -103,10 +103,14 @@ pub fn run(setup: &Setup) -> Result<(), AgentError> {
 async fn guard(
     setup: &Setup,
     config: &Config,
-    journal: Journal,
+    mut journal: Journal,
     recovered: Recovered,
     clock: Clock,
 ) -> Result<(), AgentError> {
+    // Before anything else is: it comes right behind its fact.
+    if let Some((cause, commands)) = &recovered.unwritten {
+        journal.commands(*cause, commands);
+    }
     let stop = Stop::listen()?;
     let http = match setup.http.as_deref().or(config.http.as_deref()) {
         None | Some("off") => None,

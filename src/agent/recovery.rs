@@ -15,6 +15,9 @@ pub(super) struct Recovered {
     pub(super) engine: Engine,
     /// Notices that may not have reached the outbox.
     pub(super) notices: Vec<Notice>,
+    /// What the last fact led to, with its number in the journal, if the agent
+    /// ended between the record of the one and that of the other.
+    pub(super) unwritten: Option<(u64, Vec<Command>)>,
     /// Facts that were stepped again.
     pub(super) stepped: u64,
     /// What is not as it was written, in words; then nothing acts.
@@ -38,14 +41,17 @@ pub(super) fn recover(recovery: Recovery<Snapshot>) -> Recovered {
     let mut notices = Vec::new();
     let mut stepped = 0;
     let mut differ = 0_u64;
+    let mut unwritten = None;
     for step in recovery.steps {
         let commands = engine.step(step.at, step.event);
         stepped += 1;
         differ += u64::from(!step.commands.is_empty() && step.commands != commands);
-        notices.extend(commands.into_iter().filter_map(|command| match command {
-            Command::Tell(notice) => Some(notice),
+        notices.extend(commands.iter().filter_map(|command| match command {
+            Command::Tell(notice) => Some(notice.clone()),
             Command::Run(_) | Command::Cancel { .. } | Command::Note(_) => None,
         }));
+        unwritten =
+            (step.commands.is_empty() && !commands.is_empty()).then_some((step.seq, commands));
     }
     if differ > 0 {
         tracing::warn!(
@@ -57,6 +63,7 @@ pub(super) fn recover(recovery: Recovery<Snapshot>) -> Recovered {
     Recovered {
         engine,
         notices,
+        unwritten,
         stepped,
         damage: (!damage.is_empty()).then(|| damage.join("; ")),
         last: recovery.last_at,
