@@ -231,7 +231,11 @@ impl Keeper {
                     crate::act::reap_orphans();
                 }
             }
-            self.follow(&mut sources.tasks);
+            // A removed policy goes when its incident is over. What is read anew is
+            // followed there.
+            if self.roster.len() != self.engine.state().services.len() {
+                self.follow(&mut sources.tasks);
+            }
             self.hand_over();
             self.feed()?;
         }
@@ -330,8 +334,10 @@ impl Keeper {
         });
         self.metrics.ticked(&service, late);
         self.roster.ticked(&service, self.clock.now());
-        let line = self.line();
-        self.manager.status(line);
+        if self.manager.is_curious() {
+            let line = self.line();
+            self.manager.status(line);
+        }
     }
 
     /// Takes over what was read of the policies.

@@ -317,6 +317,9 @@ impl Metrics {
         let mut page = String::new();
         // Writing into a string does not fail.
         let _ = encode(&mut page, &self.registry);
+        for family in self.numbers() {
+            family.clear();
+        }
         page
     }
 
@@ -337,9 +340,6 @@ impl Metrics {
     /// What is read off the engine's state, anew each time: what is no longer
     /// there must not stay on the page.
     fn fill(&self, state: &Snapshot) {
-        for family in self.numbers() {
-            family.clear();
-        }
         for (name, service) in &state.services {
             let with = |key, value: &str| vec![("service", name.clone()), (key, value.to_owned())];
             for (signal, reading) in service.judge.signals() {

@@ -67,6 +67,11 @@ impl Roster {
         }
     }
 
+    /// How many services are sampled.
+    pub(super) fn len(&self) -> usize {
+        self.posts.len()
+    }
+
     /// Nothing is sampled any more.
     pub(super) fn dismiss(&mut self) {
         self.posts.clear();

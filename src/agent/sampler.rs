@@ -65,7 +65,8 @@ pub(super) struct Sampler {
     client: Client,
     clock: Clock,
     inputs: mpsc::Sender<Input>,
-    stations: BTreeMap<String, Station>,
+    /// Boxed, because a map keeps room for eleven of them.
+    stations: BTreeMap<String, Box<Station>>,
     schedule: Schedule,
     /// The tick whose samples begin next, and those of them that have not.
     tick: Moment,
@@ -316,7 +317,7 @@ impl Sampler {
                 selectors,
                 sensor,
             };
-            self.stations.insert(name.clone(), station);
+            self.stations.insert(name.clone(), Box::new(station));
         }
     }
 }

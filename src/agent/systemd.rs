@@ -6,19 +6,29 @@
 use std::time::Duration;
 
 use sd_notify::{NotifyState, notify, watchdog_enabled};
+use tokio::time::Instant;
+
+/// How often it is told what the agent sees, at most: that looks at every
+/// service, and is read by people.
+const STATUS: Duration = Duration::from_secs(1);
 
 /// The service manager above the agent, if there is one.
 #[derive(Debug)]
 pub(super) struct Manager {
     watchdog: Option<Duration>,
+    listens: bool,
     status: String,
+    /// When that was last looked at.
+    looked: Option<Instant>,
 }
 
 impl Manager {
     pub(super) fn new() -> Self {
         Self {
             watchdog: watchdog_enabled().filter(|period| !period.is_zero()),
+            listens: std::env::var_os("NOTIFY_SOCKET").is_some(),
             status: String::new(),
+            looked: None,
         }
     }
 
@@ -51,8 +61,15 @@ impl Manager {
         tell(&[NotifyState::Watchdog]);
     }
 
+    /// Whether it is to be told what the agent sees: there is one, and it was not
+    /// told just now.
+    pub(super) fn is_curious(&self) -> bool {
+        self.listens && self.looked.is_none_or(|looked| looked.elapsed() >= STATUS)
+    }
+
     /// One line of what it sees; said when it changes.
     pub(super) fn status(&mut self, line: String) {
+        self.looked = Some(Instant::now());
         if line != self.status {
             tell(&[NotifyState::Status(&line)]);
             self.status = line;

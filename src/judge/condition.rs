@@ -66,8 +66,11 @@ impl Tests {
         sources: &mut [SourceState],
         ledger: &mut Ledger,
     ) -> (Self, Vec<Finding>) {
-        let mut wires = Vec::new();
-        let mut findings = Vec::new();
+        let mut tests = 0;
+        each(&condition.expr, &mut |_| tests += 1);
+        // Most conditions have one, and there may be thousands of triggers.
+        let mut wires = Vec::with_capacity(tests);
+        let mut findings = Vec::with_capacity(tests);
         each(&condition.expr, &mut |test| {
             let (wire, span, unit) = match test {
                 Test::Compare {

@@ -53,6 +53,11 @@ impl Ledger {
         Some(self.lines.len() - 1)
     }
 
+    /// There are all lines that there will be.
+    pub(super) fn fit(&mut self) {
+        self.lines.shrink_to_fit();
+    }
+
     pub(super) fn lines(&self) -> &[Line] {
         &self.lines
     }

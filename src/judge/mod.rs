@@ -108,6 +108,7 @@ impl Judge {
                 Tracked::new(&trigger.name, tests)
             })
             .collect();
+        ledger.fit();
         Self {
             sources,
             ledger,

@@ -233,6 +233,7 @@ impl<'a> Parser<'a> {
                 "a selector needs a metric name or a test that an absent label does not pass",
             ));
         }
+        matchers.shrink_to_fit();
         Ok(Selector(Arc::new(Parts {
             name,
             matchers,

@@ -39,13 +39,13 @@ pub(super) fn read(
     known: &Known,
     r: &mut Reader,
 ) -> Vec<Trigger> {
-    item.map_or_else(Vec::new, |item| item.named(MOST_TRIGGERS, r))
-        .iter()
-        .filter_map(|item| {
-            names::name(item, r);
-            trigger(item, mode, known, r)
-        })
-        .collect()
+    let items = item.map_or_else(Vec::new, |item| item.named(MOST_TRIGGERS, r));
+    let mut triggers = Vec::with_capacity(items.len());
+    triggers.extend(items.iter().filter_map(|item| {
+        names::name(item, r);
+        trigger(item, mode, known, r)
+    }));
+    triggers
 }
 
 fn trigger(item: &Item<'_>, policy: Mode, known: &Known, r: &mut Reader) -> Option<Trigger> {

@@ -33,7 +33,7 @@ use crate::model::{Gap, GapKind};
 /// Bytes that are read at once, and the most that the head of an answer may
 /// have: fewer cost more system calls, more cost memory for each sample that is
 /// under way, and the nearest cache.
-const READ: usize = 64 << 10;
+const READ: usize = 32 << 10;
 
 /// Bytes that are decompressed at once.
 const INFLATED: usize = 16 << 10;

@@ -6,7 +6,8 @@
 //! that no signal selects costs twelve bytes here and, on the page, one hash of
 //! its bytes; the end of its labels need not be looked for, because the entry
 //! knows their length. A selected one is kept as bytes and compared. Where the
-//! prediction fails an index from hash to entry answers.
+//! prediction fails an index from hash to entry answers; it is made when it is
+//! first asked, and given up again after a page on which nobody asked.
 //!
 //! An unselected series is known by 64 bits only. Were a selected one never
 //! seen before to collide with it, it would be missed (the odds are 6 in 10^15
@@ -94,7 +95,8 @@ pub(super) enum Known {
 pub(super) struct Table {
     key: Key,
     entries: Vec<Entry>,
-    /// Open addressing with linear probing, a power of two long.
+    /// Open addressing with linear probing, a power of two long; or nothing,
+    /// while every prediction comes true.
     index: Vec<u32>,
     texts: Vec<Text>,
     bytes: Vec<u8>,
@@ -108,6 +110,8 @@ pub(super) struct Table {
     /// known but not the predicted one.
     lines: usize,
     surprises: usize,
+    /// Whether this page had a series that was not known.
+    grew: bool,
     /// The entries of this page in its order, while that is written down.
     order: Option<Vec<u32>>,
     /// Whether the next page's order is to be written down.
@@ -128,6 +132,7 @@ impl Table {
             last: usize::MAX,
             lines: 0,
             surprises: 0,
+            grew: false,
             order: None,
             disordered: false,
         }
@@ -145,6 +150,7 @@ impl Table {
         self.last = usize::MAX;
         self.lines = 0;
         self.surprises = 0;
+        self.grew = false;
         self.order = self
             .disordered
             .then(|| Vec::with_capacity(self.entries.len()));
@@ -161,6 +167,9 @@ impl Table {
             let full = self.entries.len() == MAX_KNOWN;
             self.disordered =
                 self.surprises > some || dead > self.lines + 64 || (full && dead > some);
+            if self.surprises == 0 && !self.grew {
+                self.index = Vec::new();
+            }
         }
     }
 
@@ -193,6 +202,9 @@ impl Table {
 
     /// Looks up a series text that was not the expected one.
     pub(super) fn find(&mut self, raw: &[u8]) -> Option<Known> {
+        if self.index.is_empty() && !self.entries.is_empty() {
+            self.build_index();
+        }
         let place = self.place(self.key.hash(raw), raw)?;
         self.surprises += 1;
         self.saw(place);
@@ -255,6 +267,7 @@ impl Table {
     }
 
     fn push(&mut self, raw: &[u8], tag: u32) {
+        self.grew = true;
         let hash = self.key.hash(raw);
         self.insert(Entry {
             #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
@@ -265,17 +278,30 @@ impl Table {
     }
 
     fn insert(&mut self, entry: Entry) {
-        if (self.entries.len() + 1) * 8 > self.index.len() * 7 {
-            let len = (self.index.len() * 2).max(64);
-            // Both at once would be the peak of a page of endless new names.
-            self.index = Vec::new();
-            self.index.resize(len, EMPTY);
-            for place in 0..self.entries.len() {
-                Self::enter(&mut self.index, self.entries[place].hash(), place);
-            }
+        if !self.has_room(self.index.len()) {
+            self.build_index();
         }
         Self::enter(&mut self.index, entry.hash(), self.entries.len());
         self.entries.push(entry);
+    }
+
+    /// Whether an index of this length takes one entry more.
+    fn has_room(&self, len: usize) -> bool {
+        (self.entries.len() + 1) * 8 <= len * 7
+    }
+
+    /// Makes the index anew, as long as it has to be.
+    fn build_index(&mut self) {
+        let mut len = 64;
+        while !self.has_room(len) {
+            len *= 2;
+        }
+        // Both at once would be the peak of a page of endless new names.
+        self.index = Vec::new();
+        self.index.resize(len, EMPTY);
+        for place in 0..self.entries.len() {
+            Self::enter(&mut self.index, self.entries[place].hash(), place);
+        }
     }
 
     fn enter(index: &mut [u32], hash: u64, place: usize) {

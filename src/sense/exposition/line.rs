@@ -258,6 +258,7 @@ pub fn series(raw: &[u8]) -> Result<Series, Fault> {
             }
         }
     }
+    labels.shrink_to_fit();
     labels.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     if let Some(twice) = labels.windows(2).find(|w| w[0].0 == w[1].0) {
         return Err(Fault::new(format!(
