@@ -30,7 +30,7 @@ pub struct Look {
 pub fn look(policy: &Policy) -> Result<Look, AgentError> {
     let client = Client::new();
     let mut sensors = Vec::new();
-    for (name, source) in &policy.sources {
+    for (name, source) in policy.sources.iter().filter(|(_, s)| !s.kind.is_told()) {
         let selectors = selectors(policy, name);
         sensors.push(Sensor::new(name.clone(), source, selectors, &client)?);
     }

@@ -285,7 +285,7 @@ impl Sampler {
         let policy = Arc::clone(&self.policy);
         self.stations
             .retain(|name, _| policy.sources.contains_key(name));
-        for (name, source) in &policy.sources {
+        for (name, source) in policy.sources.iter().filter(|(_, s)| !s.kind.is_told()) {
             let selectors = selectors(&policy, name);
             if let Some(station) = self.stations.get_mut(name)
                 && station.source == *source
@@ -365,7 +365,7 @@ pub(super) fn selectors(policy: &Policy, source: &str) -> Vec<Selector> {
             | SignalKind::Histogram { buckets: of, .. }
             | SignalKind::Value { of, .. }
             | SignalKind::Age { of } => add(of),
-            SignalKind::Latency { .. } => {}
+            SignalKind::Latency { .. } | SignalKind::Count(_) | SignalKind::Flag { .. } => {}
         }
     }
     if let Some(rule) = &policy.release

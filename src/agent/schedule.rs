@@ -33,6 +33,7 @@ impl Schedule {
         let mut sources: Vec<Slot> = policy
             .sources
             .iter()
+            .filter(|(_, source)| !source.kind.is_told())
             .map(|(name, source)| Slot {
                 name: name.clone(),
                 interval: source.interval,

@@ -19,6 +19,7 @@ mod man;
 mod notify;
 mod out;
 mod places;
+mod push;
 mod reject;
 mod release;
 mod reload;
@@ -79,6 +80,7 @@ enum Command {
     Unfreeze(unfreeze::Args),
     Deploy(deploy::Args),
     Release(release::Args),
+    Push(push::Args),
     Reload(reload::Args),
     Watch(watch::Args),
     Notify(notify::Args),
@@ -148,6 +150,7 @@ impl Cli {
             Command::Unfreeze(args) => unfreeze::run(args, &socket()),
             Command::Deploy(args) => deploy::run(args, &socket()),
             Command::Release(args) => release::run(args, &socket()),
+            Command::Push(args) => push::run(args, &socket()),
             Command::Reload(args) => reload::run(&args, &socket()),
             Command::Watch(args) => watch::run(args, &socket()),
             Command::Notify(args) => notify::run(&args),

@@ -19,6 +19,7 @@
 //! | `POST services/NAME/unfreeze` | takes [`Unfreeze`] |
 //! | `POST services/NAME/deploy` | takes [`Deploy`] |
 //! | `POST services/NAME/release` | takes [`Declare`] |
+//! | `POST services/NAME/push` | takes [`Push`] |
 //! | `POST reload` | [`Reloaded`] |
 //!
 //! Orders are answered with [`Taken`]: 200 when they were followed, 409 when the
@@ -39,9 +40,9 @@ pub use client::{Client, ClientError};
 pub use door::{Door, DoorError};
 pub use line::Line;
 pub use protocol::{
-    Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, MAX_BODY, Malformed, Problem, Rollback, Taken,
-    Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_lease, parse_number,
-    parse_rollback, parse_unfreeze,
+    Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, MAX_BODY, Malformed, Problem, Push, Rollback,
+    Taken, Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_lease,
+    parse_number, parse_push, parse_rollback, parse_said, parse_unfreeze,
 };
 pub use request::{Agent, Chronicle, Diagnosis, Gone, Reloaded, Request, Stepped};
 pub use server::Api;

@@ -9,15 +9,15 @@ use axum::{Extension, Json};
 
 use super::peer::Peer;
 use super::protocol::{
-    Taken, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_number, parse_rollback,
-    parse_unfreeze, shown,
+    Taken, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_number, parse_push,
+    parse_rollback, parse_unfreeze, shown,
 };
 use super::readings::{at_hand, no_incident};
 use super::request::Reloaded;
 use super::server::{
     Api, Known, Named, READING_PATIENCE, Refusal, guarded, soon, whole_body, within,
 };
-use crate::guard::{Command, Event, Freeze, Person, Service};
+use crate::guard::{Command, Event, Freeze, Person, Push, Service, listens_to};
 use crate::model::{Current, Word};
 
 /// `POST incidents/N/WORD`.
@@ -124,8 +124,23 @@ pub(super) async fn order(
                 reason: said.reason,
             }
         }
+        "push" => {
+            let (told, what, reason) = parse_push(&body)?;
+            let source = listens_to(&service.policy, &told)
+                .map_err(|why| Refusal::new(StatusCode::CONFLICT, why))?;
+            Event::Pushed {
+                service: name.clone(),
+                source: source.to_owned(),
+                by: api.person(peer).await,
+                push: Push::Said {
+                    name: told,
+                    what,
+                    reason,
+                },
+            }
+        }
         _ => {
-            let known = "rollback, freeze, unfreeze, deploy and release";
+            let known = "rollback, freeze, unfreeze, deploy, release and push";
             return Err(unknown(&word, known));
         }
     };

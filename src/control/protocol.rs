@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::guard::{Note, What};
+use crate::guard::{Note, Said, What};
 use crate::model::Word;
 use crate::view::note;
 
@@ -90,6 +90,19 @@ pub struct Declare {
     /// What it is.
     pub word: Word,
     /// Why; never empty.
+    pub reason: String,
+}
+
+/// Something to tell a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// The flag, counter or value.
+    pub name: String,
+    /// `set`, `clear`, `+N`, or a number, as text or as a number of JSON.
+    pub value: serde_json::Value,
+    /// In the words of whoever says it; may be empty.
+    #[serde(default)]
     pub reason: String,
 }
 
@@ -219,6 +232,51 @@ pub fn parse_declare(body: &[u8]) -> Result<Declare, Malformed> {
         word: declare.word,
         reason: reason(&declare.reason)?,
     })
+}
+
+/// The body that tells a source something: the name, what is said of it, and in
+/// what words.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn parse_push(body: &[u8]) -> Result<(String, Said, String), Malformed> {
+    let push: Push = parse(body)?;
+    let said = match &push.value {
+        serde_json::Value::String(text) => parse_said(text)?,
+        serde_json::Value::Number(number) => parse_said(&number.to_string())?,
+        _ => return Err(Malformed("`value` is a text or a number".into())),
+    };
+    Ok((name("name", &push.name)?, said, words(&push.reason)?))
+}
+
+/// What is said of a name: `set`, `clear`, `+3` for three more events, or a
+/// number.
+///
+/// # Errors
+///
+/// [`Malformed`].
+pub fn parse_said(text: &str) -> Result<Said, Malformed> {
+    let refuse = |why: &str| {
+        let shown = shown(text);
+        Err(Malformed(format!("`{shown}` cannot be said: {why}")))
+    };
+    match text {
+        "set" => return Ok(Said::Set),
+        "clear" => return Ok(Said::Clear),
+        _ => {}
+    }
+    if let Some(events) = text.strip_prefix('+') {
+        let number = events.parse().ok().filter(|_| !events.starts_with('+'));
+        return match number {
+            Some(n @ 1..=Said::MOST_EVENTS) => Ok(Said::Events(n)),
+            _ => refuse("after `+` stands how many more, a whole number from 1 to 1000000"),
+        };
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(Said::Is(number)),
+        _ => refuse("say `set` or `clear` of a flag, `+1` of what is counted, or a number"),
+    }
 }
 
 /// An incident's number in a path.
@@ -431,6 +489,44 @@ mod tests {
             "1\u{0}h",
         ] {
             assert!(parse_lease(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_a_flag_some_more_events_or_a_number_and_nothing_else() {
+        let body = |value: &str| format!(r#"{{"name": "tickets", "value": {value}}}"#);
+        for (value, said) in [
+            (r#""set""#, Said::Set),
+            (r#""clear""#, Said::Clear),
+            (r#""+3""#, Said::Events(3)),
+            (r#""-1.5e3""#, Said::Is(-1500.0)),
+            ("17.5", Said::Is(17.5)),
+        ] {
+            let parsed = parse_push(body(value).as_bytes()).unwrap();
+            assert_eq!(
+                parsed,
+                ("tickets".to_owned(), said, String::new()),
+                "{value}"
+            );
+        }
+        for value in [
+            "\"\"",
+            r#""SET""#,
+            r#""+""#,
+            r#""+0""#,
+            r#""++1""#,
+            r#""+-1""#,
+            r#""+1.5""#,
+            r#""+1000001""#,
+            r#""NaN""#,
+            r#""inf""#,
+            r#""1e999""#,
+            "true",
+            "null",
+            "[]",
+            "{}",
+        ] {
+            assert!(parse_push(body(value).as_bytes()).is_err(), "{value}");
         }
     }
 

@@ -91,6 +91,7 @@ impl Service {
     pub(crate) fn start_evidence_anew(&mut self, desk: &mut Desk<'_>) {
         let policy = Arc::clone(&self.policy);
         self.judge.restart(&policy, desk.at);
+        self.post(desk.at);
         self.spent.clear();
     }
 

@@ -255,6 +255,17 @@ fn happen(
             }
             Touched::One(service)
         }
+        Event::Pushed {
+            service,
+            source,
+            by,
+            push,
+        } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.pushed(&source, &by, push, desk);
+            }
+            Touched::One(service)
+        }
         Event::Revised { policy, hash } => {
             let name = policy.service.clone();
             if let Some(guarded) = services.get_mut(&name) {

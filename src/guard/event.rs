@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Push;
 use crate::model::{Moment, Outcome, Policy, StepEnd, Word};
 
 /// One fact.
@@ -134,6 +135,17 @@ pub enum Event {
         by: Person,
         /// In the person's words; may be empty.
         reason: String,
+    },
+    /// A source that listens was told something.
+    Pushed {
+        /// The service.
+        service: String,
+        /// The source.
+        source: String,
+        /// Who, as the socket or the token says.
+        by: Person,
+        /// What.
+        push: Push,
     },
     /// A policy was loaded or changed.
     Revised {

@@ -2,6 +2,7 @@
 //! orders out.
 
 mod agenda;
+mod board;
 mod checked;
 mod command;
 mod deployment;
@@ -15,14 +16,17 @@ mod note;
 mod notice;
 mod phase;
 mod placeholder;
+mod push;
 mod question;
 mod releases;
 mod response;
 mod run;
 mod service;
 mod target;
+mod told;
 mod verification;
 
+pub use board::{Board, Told};
 pub use command::{Command, Order};
 pub use engine::Engine;
 pub use event::{Event, Freeze, Person};
@@ -34,5 +38,7 @@ pub use note::{Cause, Note, What};
 pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
 pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
+pub use push::{Alert, Push, Said};
 pub use releases::{Irreversible, Releases};
 pub use service::{Retired, Service, Snapshot};
+pub use told::{flags_of, listens_to, may_tell};

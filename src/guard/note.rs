@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Told;
 use crate::model::{Evidence, Finding, Moment, Proof, Unit, Value};
 
 /// One line of the audit trail.
@@ -45,6 +46,9 @@ pub struct Cause {
     pub proof: Option<Proof>,
     /// Since when the condition has been breached.
     pub since: Option<Moment>,
+    /// Who said so, where the value was told and not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
     /// Identifies the policy's content.
     pub policy: String,
 }
@@ -63,6 +67,7 @@ impl Cause {
             evidence: finding.evidence,
             proof: finding.proof,
             since,
+            told: None,
             policy: policy.to_owned(),
         }
     }
@@ -114,6 +119,7 @@ pub enum What {
     Unfrozen,
     FreezeEnded,
     Closed,
+    Pushed,
     Revised,
     Restarted,
     Distrusted,
@@ -165,6 +171,7 @@ impl What {
             Self::Unfrozen => "unfrozen",
             Self::FreezeEnded => "freeze_ended",
             Self::Closed => "closed",
+            Self::Pushed => "pushed",
             Self::Revised => "revised",
             Self::Restarted => "restarted",
             Self::Distrusted => "distrusted",

@@ -10,7 +10,7 @@ use super::deployment::running_by_metric;
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
-    Cause, Command, Freeze, Incident, Note, NoticeKind, Outcome, Person, Phase, Releases,
+    Board, Cause, Command, Freeze, Incident, Note, NoticeKind, Outcome, Person, Phase, Releases,
     RunRecord, What,
 };
 use crate::judge::{Judge, Turn, TurnKind};
@@ -50,6 +50,9 @@ pub struct Retired {
     pub closed: Vec<Incident>,
     /// The running number of notices outside incidents.
     pub notices: u64,
+    /// What sources were told.
+    #[serde(default)]
+    pub boards: BTreeMap<String, Board>,
 }
 
 /// One guarded service.
@@ -87,6 +90,9 @@ pub struct Service {
     pub wall_ahead_ms: i64,
     /// Notices made outside incidents: the last part of their ids.
     pub notices: u64,
+    /// What the sources that listen were told, by their names.
+    #[serde(default)]
+    pub boards: BTreeMap<String, Board>,
     /// The policy was removed during a rollback: the service goes when it is
     /// verified, or was not.
     pub retiring: bool,
@@ -104,7 +110,7 @@ impl Service {
         before: Retired,
         desk: &mut Desk<'_>,
     ) -> Self {
-        let service = Self {
+        let mut service = Self {
             judge: Judge::new(&policy),
             policy_hash: hash,
             phase: Phase::Watching,
@@ -119,9 +125,12 @@ impl Service {
             last_tick: None,
             wall_ahead_ms: 0,
             notices: before.notices,
+            boards: before.boards,
             retiring: false,
             policy,
         };
+        // What is told from now on counts.
+        service.post(desk.at);
         desk.note(
             &service.policy.service,
             What::Revised,
@@ -156,6 +165,7 @@ impl Service {
         self.last_tick = Some(tick);
         self.wall_ahead_ms = wall_ahead_ms;
         let policy = Arc::clone(&self.policy);
+        self.post(tick);
         for turn in self.judge.judge(&policy, tick, wall_ahead_ms) {
             self.turned(&turn, desk);
         }
@@ -297,6 +307,7 @@ impl Service {
         let old = std::mem::replace(&mut self.policy, policy);
         let policy = Arc::clone(&self.policy);
         self.judge.revise(&old, &policy);
+        self.post(desk.at);
         self.spent
             .retain(|t| policy.triggers.iter().any(|x| x.name == *t));
         let reason = format!("policy {hash} replaces {}", self.policy_hash);
@@ -328,6 +339,7 @@ impl Service {
             distrust: self.distrust,
             closed: self.closed,
             notices: self.notices,
+            boards: self.boards,
         }
     }
 
@@ -355,12 +367,11 @@ impl Service {
             .find(|f| decides(f) && f.proof.is_some())
             .or_else(|| findings.iter().find(decides))
             .or_else(|| findings.first())?;
-        Some(Cause::new(
-            condition,
-            judgement.since,
-            finding,
-            &self.policy_hash,
-        ))
+        let cause = Cause::new(condition, judgement.since, finding, &self.policy_hash);
+        Some(Cause {
+            told: self.told_of(&cause.subject).cloned(),
+            ..cause
+        })
     }
 
     /// What this tick says about the running release: it is clear when no

@@ -86,7 +86,14 @@ impl Tests {
                         && rule.is_some_and(|r| needs_proof(&r.kind));
                     let hold = if proves { line(whole, false) } else { None };
                     let wire = read.map_or(Wire::Nothing, |line| Wire::Signal { line, hold });
-                    (wire, span, rule.map_or(Unit::Plain, |r| r.unit))
+                    let unit = rule.map_or(Unit::Plain, |r| r.unit);
+                    // A flag is set or not, and looks back over nothing.
+                    let span = if unit == Unit::Flag {
+                        Duration::ZERO
+                    } else {
+                        span
+                    };
+                    (wire, span, unit)
                 }
                 Test::Source { source, .. } => {
                     let place = sources.iter().position(|s| s.name == *source);
@@ -133,7 +140,9 @@ const fn needs_proof(kind: &SignalKind) -> bool {
         SignalKind::Rate(_)
         | SignalKind::Increase(_)
         | SignalKind::Value { .. }
-        | SignalKind::Age { .. } => false,
+        | SignalKind::Age { .. }
+        | SignalKind::Count(_)
+        | SignalKind::Flag { .. } => false,
     }
 }
 

@@ -219,6 +219,13 @@ impl Judge {
         }
     }
 
+    /// Since when there is evidence: what came at or before this moment is none
+    /// any more. `None` when all there is counts.
+    #[must_use]
+    pub const fn evidence_from(&self) -> Option<Moment> {
+        self.ledger.from()
+    }
+
     /// Why the last sample of a source was not good; `None` when it was, or
     /// there was none.
     #[must_use]

@@ -31,6 +31,8 @@ enum Shape {
     Latency { q: f64 },
     Value { by: By, over: Over },
     Age,
+    Count,
+    Flag,
 }
 
 /// What a line has gathered.
@@ -55,6 +57,9 @@ pub(super) struct Line {
     shape: Shape,
     /// Which source.
     pub(super) source: usize,
+    /// Whether that source is told rather than sampled.
+    #[serde(default)]
+    told: bool,
     /// Which of its selectors; a ratio's `of` first.
     picks: Vec<usize>,
     gathered: Gathered,
@@ -108,6 +113,8 @@ impl Line {
                 (shape, vec![page.pick(Role::Gauge, of)])
             }
             SignalKind::Age { of } => (Shape::Age, vec![page.pick(Role::Gauge, of)]),
+            SignalKind::Count(of) => (Shape::Count, vec![page.pick(Role::Counter, of)]),
+            SignalKind::Flag { of, .. } => (Shape::Flag, vec![page.pick(Role::Gauge, of)]),
         };
         Some(Self {
             signal: signal.to_owned(),
@@ -115,6 +122,7 @@ impl Line {
             unit: rule.unit,
             shape,
             source,
+            told: policy.sources[&rule.source].kind.is_told(),
             picks,
             gathered: shape.nothing(),
             falls: VecDeque::new(),
@@ -161,7 +169,9 @@ impl Line {
                     return;
                 };
                 let covers = at.since(since);
-                if !counts_from(since) || covers > self.span {
+                // What was told is known to the event, whenever it is counted.
+                let whole = covers <= self.span || self.shape == Shape::Count;
+                if !counts_from(since) || !whole {
                     return;
                 }
                 let ratio = self.shape == Shape::Ratio;
@@ -229,9 +239,16 @@ impl Line {
     ) -> Result<Reading, NoReading> {
         source.fresh(now, from)?;
         if let Some(selector) = self.never_matched(source) {
-            return Err(NoReading::NeverMatched(selector.to_owned()));
+            return Err(if self.told {
+                NoReading::NeverSaid
+            } else {
+                NoReading::NeverMatched(selector.to_owned())
+            });
         }
-        self.value(unix_ms, source)
+        self.value(unix_ms, source).map_err(|why| match why {
+            NoReading::NotFinite if self.told => NoReading::SaidBefore,
+            why => why,
+        })
     }
 
     /// What the window holds, whenever its last sample was.
@@ -243,7 +260,9 @@ impl Line {
         match (&self.gathered, self.shape) {
             (Gathered::Counts(window), shape) => {
                 let sum = window.sum();
-                self.covered(sum.cover)?;
+                if shape != Shape::Count {
+                    self.covered(sum.cover)?;
+                }
                 let (hits, events) = (sum.hits, sum.events);
                 let value = match shape {
                     Shape::Ratio if events <= 0.0 => return Err(NoReading::NoEvents),
@@ -365,10 +384,12 @@ impl Line {
 impl Shape {
     fn nothing(self) -> Gathered {
         match self {
-            Self::Ratio | Self::Rate | Self::Increase => Gathered::Counts(Window::default()),
+            Self::Ratio | Self::Rate | Self::Increase | Self::Count => {
+                Gathered::Counts(Window::default())
+            }
             Self::Histogram { .. } => Gathered::Columns(Window::default()),
             Self::Latency { .. } => Gathered::Latencies(Latencies::default()),
-            Self::Value { .. } | Self::Age => Gathered::Gauge {
+            Self::Value { .. } | Self::Age | Self::Flag => Gathered::Gauge {
                 window: Window::default(),
                 last: None,
             },

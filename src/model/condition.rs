@@ -139,4 +139,6 @@ pub enum Unit {
     Bytes,
     /// A count or a plain number.
     Plain,
+    /// 1 is set, 0 is clear.
+    Flag,
 }

@@ -105,6 +105,18 @@ pub enum SourceKind {
         /// What is counted, by the name of the counter.
         matches: BTreeMap<String, Pattern>,
     },
+    /// Alerts that Alertmanager posts. Nothing is sampled: it is told.
+    Alertmanager {
+        /// The flags that alerts set, by name: what their labels must match.
+        matches: BTreeMap<String, Selector>,
+        /// Who may post; empty is anybody who may speak to the agent.
+        roles: Vec<String>,
+    },
+    /// What people and programs say with `backstop push` or over HTTP.
+    Push {
+        /// Who may; empty is anybody who may speak to the agent.
+        roles: Vec<String>,
+    },
 }
 
 impl SourceKind {
@@ -117,6 +129,8 @@ impl SourceKind {
             Self::Tcp { .. } => "tcp",
             Self::Run { .. } => "run",
             Self::Log { .. } => "log",
+            Self::Alertmanager { .. } => "alertmanager",
+            Self::Push { .. } => "push",
         }
     }
 
@@ -124,7 +138,11 @@ impl SourceKind {
     #[must_use]
     pub const fn has_series(&self) -> bool {
         match self {
-            Self::Scrape { .. } | Self::Run { .. } | Self::Log { .. } => true,
+            Self::Scrape { .. }
+            | Self::Run { .. }
+            | Self::Log { .. }
+            | Self::Alertmanager { .. }
+            | Self::Push { .. } => true,
             Self::Probe { .. } | Self::Tcp { .. } => false,
         }
     }
@@ -135,12 +153,40 @@ impl SourceKind {
         matches!(self, Self::Scrape { .. } | Self::Run { .. })
     }
 
-    /// Whether it can be said to be up or down: a log is no check of anything.
+    /// Whether it can be said to be up or down: a log is no check of anything,
+    /// and that nobody says anything is no fault.
     #[must_use]
     pub const fn has_health(&self) -> bool {
         match self {
             Self::Scrape { .. } | Self::Probe { .. } | Self::Tcp { .. } | Self::Run { .. } => true,
-            Self::Log { .. } => false,
+            Self::Log { .. } | Self::Alertmanager { .. } | Self::Push { .. } => false,
+        }
+    }
+
+    /// Whether others tell it, rather than the agent sampling it.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        match self {
+            Self::Alertmanager { .. } | Self::Push { .. } => true,
+            Self::Scrape { .. }
+            | Self::Probe { .. }
+            | Self::Tcp { .. }
+            | Self::Run { .. }
+            | Self::Log { .. } => false,
+        }
+    }
+
+    /// Who may tell it something: one of these roles must be held. Empty is
+    /// anybody, also for a source that is told nothing.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        match self {
+            Self::Alertmanager { roles, .. } | Self::Push { roles } => roles,
+            Self::Scrape { .. }
+            | Self::Probe { .. }
+            | Self::Tcp { .. }
+            | Self::Run { .. }
+            | Self::Log { .. } => &[],
         }
     }
 }
@@ -182,6 +228,24 @@ pub struct Signal {
     pub unit: Unit,
 }
 
+impl Signal {
+    /// The name that its source is told of, for signals that are told.
+    #[must_use]
+    pub fn told_name(&self) -> Option<&str> {
+        match &self.kind {
+            SignalKind::Count(of) | SignalKind::Flag { of, .. } | SignalKind::Value { of, .. } => {
+                of.name()
+            }
+            SignalKind::Ratio { .. }
+            | SignalKind::Rate(_)
+            | SignalKind::Increase(_)
+            | SignalKind::Histogram { .. }
+            | SignalKind::Latency { .. }
+            | SignalKind::Age { .. } => None,
+        }
+    }
+}
+
 /// The kinds of signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SignalKind {
@@ -221,6 +285,16 @@ pub enum SignalKind {
     Age {
         /// Which; of several series the oldest counts.
         of: Selector,
+    },
+    /// Events that a source was told of in the window. Unlike an increase it
+    /// needs no coverage: none can be missed.
+    Count(Selector),
+    /// Set or not, as a source was told.
+    Flag {
+        /// Which.
+        of: Selector,
+        /// How long it stays set when nobody clears it; `None` is for ever.
+        ttl: Option<Duration>,
     },
 }
 

@@ -85,6 +85,11 @@ pub enum NoReading {
     AboveTop(f64),
     /// The agent's own host or network is at fault.
     Own(String),
+    /// Nobody has said what it is.
+    NeverSaid,
+    /// It was said before the running release was deployed or rolled back to,
+    /// and has not been said again since.
+    SaidBefore,
 }
 
 impl NoReading {
@@ -92,7 +97,10 @@ impl NoReading {
     /// anybody nor keeps a release from being found good.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
-        matches!(self, Self::NoEvents | Self::NeverMatched(_))
+        matches!(
+            self,
+            Self::NoEvents | Self::NeverMatched(_) | Self::NeverSaid
+        )
     }
 }
 
@@ -134,6 +142,10 @@ impl fmt::Display for NoReading {
                 Short(*window)
             ),
             Self::NoEvents => f.write_str("no events in the window"),
+            Self::NeverSaid => f.write_str("nobody has said what it is"),
+            Self::SaidBefore => f.write_str(
+                "it was said of the release before; clear it, or say it again of this one",
+            ),
             Self::NeverMatched(selector) => write!(f, "`{selector}` has never matched a series"),
             Self::SeveralProcesses(series) => write!(
                 f,

@@ -67,13 +67,25 @@ pub(super) fn alone(policy: &Policy, marks: &Marks) -> Vec<Fault> {
 
 fn hold(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft>) {
     let path = format!("triggers.{}.when", trigger.name);
-    let window = tests(&trigger.when.expr)
+    // What somebody says has no bad stretches: it is so from the first word on.
+    let measured = |test: &&Test| match test {
+        Test::Compare { signal, .. } => policy.signals.get(signal).is_none_or(|signal| {
+            !matches!(signal.kind, SignalKind::Count(_) | SignalKind::Flag { .. })
+        }),
+        Test::Source { .. } => true,
+    };
+    let tests = tests(&trigger.when.expr);
+    let said = !tests.iter().any(&measured);
+    let window = tests
         .into_iter()
+        .filter(measured)
         .filter_map(|test| window_of(test, |name| policy.signals.get(name)))
         .max()
         .unwrap_or_default();
     let span = trigger.when.hold.span();
-    if span.is_zero() {
+    if said {
+        // Nothing is to be added.
+    } else if span.is_zero() {
         out.push(
             Draft::warning(
                 "no-hold",
@@ -141,7 +153,10 @@ fn limits(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft
             Op::Greater if at_zero && signal.unit != Unit::Plain => {
                 "a limit of 0: the smallest value breaches this"
             }
-            Op::Greater if at_zero && matches!(signal.kind, SignalKind::Increase(_)) => {
+            Op::Greater
+                if at_zero
+                    && matches!(signal.kind, SignalKind::Increase(_) | SignalKind::Count(_)) =>
+            {
                 "a limit of 0: a single event breaches this"
             }
             _ => continue,

@@ -84,7 +84,8 @@ fn matches(
             }
             SignalKind::Value { of, .. } => check(of, &path("value"), page, blind),
             SignalKind::Age { of } => check(of, &path("age"), page, blind),
-            SignalKind::Latency { .. } => {}
+            // Nothing is scraped for those: a page has nothing to say of them.
+            SignalKind::Latency { .. } | SignalKind::Count(_) | SignalKind::Flag { .. } => {}
         }
     }
     if let Some(Current::Metric { metric, source, .. }) =

@@ -32,6 +32,7 @@ mod requests;
 mod signals;
 mod sources;
 mod steps;
+mod told;
 mod triggers;
 mod units;
 

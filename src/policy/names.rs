@@ -1,5 +1,7 @@
 //! Names and paths: the few shapes that a key or a string may have.
 
+use std::ops::Range;
+
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::Reader;
@@ -82,6 +84,18 @@ pub(super) fn counter(item: &Item<'_>, r: &mut Reader) {
             .hint("small letters, digits and `_`, starting with a letter, at most 64"),
         );
     }
+}
+
+/// What a source is told of. At most [`LONGEST_NAME`] bytes.
+pub(super) fn told(name: &str, at: Range<usize>, r: &mut Reader) -> bool {
+    let fits = shaped(name, |c| c.is_ascii_lowercase(), "-_");
+    if !fits {
+        r.add(
+            Draft::error("name", at, format!("`{name}` cannot be told"))
+                .hint("it is a name: small letters, digits, `-` and `_`, starting with a letter, at most 64"),
+        );
+    }
+    fits
 }
 
 fn shaped(name: &str, first: impl Fn(char) -> bool, marks: &str) -> bool {

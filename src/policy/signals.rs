@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fault::{Draft, listed, nearest};
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Later, Reader};
-use super::{MOST_INTERVALS, names, show};
+use super::{MOST_INTERVALS, names, show, told};
 use crate::model::{By, Over, Selector, Signal, SignalKind, Source, SourceKind, Unit};
 
 /// Signals per policy; each holds a window's worth of counts.
@@ -15,8 +15,8 @@ const MOST_SIGNALS: usize = 1000;
 
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 7] = [
-    "ratio", "rate", "increase", "quantile", "value", "age", "count",
+const KINDS: [&str; 8] = [
+    "ratio", "rate", "increase", "quantile", "value", "age", "count", "flag",
 ];
 
 const KEYS: &[&str] = &[
@@ -25,13 +25,10 @@ const KEYS: &[&str] = &[
 ];
 
 /// Kinds of later versions, and the nearest thing that works.
-const LATER: [Later; 2] = [
-    (
-        "query",
-        "derive it from the service's own metrics with `ratio`, `rate` or `quantile`",
-    ),
-    ("flag", "put the flag on a metrics page and use `value`"),
-];
+const LATER: [Later; 1] = [(
+    "query",
+    "derive it from the service's own metrics with `ratio`, `rate` or `quantile`",
+)];
 
 /// Sources by name; `None` for one that has a fault itself.
 type Sources = BTreeMap<String, Option<Source>>;
@@ -47,6 +44,7 @@ pub(super) fn read(
         names::subject(&item, r);
         signals.insert(item.key.clone(), signal(&item, sources, r));
     }
+    told::agree(&signals, sources, r);
     signals
 }
 
@@ -86,9 +84,9 @@ fn only_with_value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) {
             }
         }
     }
-    if let Some(item) = keys.get("ttl") {
-        let message = "`ttl` goes with `flag`, which is not supported by this version";
-        r.add(Draft::error("unsupported", item.key_at, message));
+    if let Some(item) = keys.get("ttl").filter(|_| kind.key != "flag") {
+        let message = format!("`ttl` goes with `flag`, not with `{}`", kind.key);
+        r.add(Draft::error("conflict", item.key_at, message));
     }
 }
 
@@ -158,6 +156,18 @@ fn read_kind(
 ) -> Option<(SignalKind, Unit)> {
     let key = kind.key.as_str();
     let conflict = match &source.kind {
+        SourceKind::Alertmanager { .. } => (key != "flag").then_some((
+            "needs numbers, and an alertmanager source has flags only",
+            "name one that an alert sets: `flag = \"…\"`",
+        )),
+        SourceKind::Push { .. } => (!matches!(key, "flag" | "count" | "value")).then_some((
+            "needs counters that are scraped, and a push source is told",
+            "take the `flag`, `count` or `value` of what it is told",
+        )),
+        _ if key == "flag" => Some((
+            "is what somebody says, and this source is measured",
+            "name a `push` or `alertmanager` source, or compare a `value`",
+        )),
         SourceKind::Scrape { .. } => (key == "count").then_some((
             "names a counter of a log, and a scrape source has none",
             "take the `increase` of a counter",
@@ -187,6 +197,9 @@ fn read_kind(
         );
         return None;
     }
+    if source.kind.is_told() {
+        return told::signal(keys, kind, source, r);
+    }
     let selector = |item: &Item<'_>, r: &mut Reader| {
         let selector = selector(item, r)?;
         counted(&selector, item, source, r).then_some(selector)
@@ -208,7 +221,7 @@ fn read_kind(
             let of = selector(kind, r)?;
             (SignalKind::Age { of }, Unit::Seconds)
         }
-        _ => value(keys, kind, r)?,
+        _ => gauge(keys, selector(kind, r)?, r),
     })
 }
 
@@ -226,7 +239,8 @@ fn counted(selector: &Selector, item: &Item<'_>, source: &Source, r: &mut Reader
     known
 }
 
-fn value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) -> Option<(SignalKind, Unit)> {
+/// What a gauge reads, by the keys that say how.
+pub(super) fn gauge(keys: &Keys<'_>, of: Selector, r: &mut Reader) -> (SignalKind, Unit) {
     let by = keys.choice(
         "by",
         &[
@@ -247,14 +261,13 @@ fn value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) -> Option<(SignalKind
         ],
         r,
     );
-    let of = selector(kind, r)?;
     let unit = gauge_unit(of.name().unwrap_or_default());
     let value = SignalKind::Value {
         of,
         by: by.unwrap_or(By::Max),
         over: over.unwrap_or(Over::Last),
     };
-    Some((value, unit))
+    (value, unit)
 }
 
 /// A gauge's unit by the suffix of its name (Prometheus, *Metric and label

@@ -8,9 +8,9 @@ use toml::de::DeValue;
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Later, Reader};
-use super::names;
 use super::requests::{address, bytes, headers, url};
 use super::steps::argv;
+use super::{names, told};
 use crate::model::{Expect, Pattern, Source, SourceKind, Tls};
 
 /// Sources per policy; each costs a connection per interval.
@@ -93,20 +93,10 @@ const ANY: &[&str] = &[
 ];
 
 /// Types of later versions, and the nearest thing that works.
-const LATER: [Later; 3] = [
-    (
-        "prometheus",
-        "scrape the service's own metrics page with `type = \"scrape\"`",
-    ),
-    (
-        "alertmanager",
-        "write the alert's condition as a trigger on a `scrape` source",
-    ),
-    (
-        "push",
-        "put the value on a metrics page and use `type = \"scrape\"`",
-    ),
-];
+const LATER: [Later; 1] = [(
+    "prometheus",
+    "scrape the service's own metrics page with `type = \"scrape\"`",
+)];
 
 /// All sources by name; `None` for one with a fault.
 pub(super) fn read(
@@ -135,15 +125,23 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Some("tcp") => TCP,
         Some("run") => RUN,
         Some("log") => LOG,
+        Some("alertmanager") => told::ALERTMANAGER,
+        Some("push") => told::PUSH,
         _ => ANY,
     };
     let keys = item.table(what, known, &[], r)?;
     let kind = kind_of(&keys, r);
-    let interval = interval(&keys, tick, r);
-    let timeout = timeout(&keys, interval, r);
+    // A source that is told is read at every tick, and never waited for.
+    let is_told = matches!(kind, Some(Kind::Alertmanager | Kind::Push));
+    let (interval, timeout) = if is_told {
+        (tick, tick.min(MOST_TIMEOUT))
+    } else {
+        let interval = interval(&keys, tick, r);
+        (interval, timeout(&keys, interval, r))
+    };
     let in_a_row = |key, usual, r: &mut Reader| match kind {
         // Never up or down.
-        Some(Kind::Log) => usual,
+        Some(Kind::Log | Kind::Alertmanager | Kind::Push) => usual,
         _ => keys.count(key, 1..=1000, r).unwrap_or(usual),
     };
     let fail_after = in_a_row("fail_after", 3, r);
@@ -158,6 +156,8 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
             command: command(&keys, r)?,
         },
         Kind::Log => log(&keys, r)?,
+        Kind::Alertmanager => told::alertmanager(&keys, r)?,
+        Kind::Push => told::push(&keys, r)?,
     };
     Some(Source {
         kind,
@@ -175,6 +175,8 @@ enum Kind {
     Tcp,
     Run,
     Log,
+    Alertmanager,
+    Push,
 }
 
 fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
@@ -185,6 +187,8 @@ fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
             ("tcp", Kind::Tcp),
             ("run", Kind::Run),
             ("log", Kind::Log),
+            ("alertmanager", Kind::Alertmanager),
+            ("push", Kind::Push),
         ],
         &LATER,
         r,

@@ -1,13 +1,14 @@
 //! Drives the engine over a recording: the next fact or the next deadline,
 //! whichever is first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reel::Fact;
 use super::told::ToldEvent;
 use super::{Recording, Told, TriggerSummary};
-use crate::guard::{Command, Engine, Event, What};
-use crate::model::{Current, Mode, Moment, Policy};
+use crate::guard::{Command, Engine, Event, Person, Push, Said, What};
+use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind};
 
 /// A replay that is over.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
     let mut driver = Driver {
         engine: Engine::new(),
         service: policy.service.clone(),
+        policy: Arc::clone(&policy),
+        heard: BTreeMap::new(),
         events: Vec::new(),
         counterfactual: false,
     };
@@ -101,9 +104,27 @@ fn in_shadow(policy: &Policy, recording: &Recording, remarks: &mut Vec<String>) 
     policy
 }
 
+/// The events that a recorded counter grew by.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped before"
+)]
+fn grown(before: Option<f64>, value: f64) -> u32 {
+    let grown = match before {
+        Some(before) if value >= before => value - before,
+        Some(_) => value,
+        None => 0.0,
+    };
+    grown.clamp(0.0, f64::from(Said::MOST_EVENTS)) as u32
+}
+
 struct Driver {
     engine: Engine,
     service: String,
+    policy: Arc<Policy>,
+    /// The last value of each series of the sources that are told.
+    heard: BTreeMap<(String, String), f64>,
     events: Vec<ToldEvent>,
     counterfactual: bool,
 }
@@ -112,6 +133,10 @@ impl Driver {
     fn fact(&mut self, at: Moment, fact: Fact<'_>) {
         let service = self.service.clone();
         let event = match fact {
+            Fact::Sampled(source, outcome) if self.is_told(source) => {
+                self.said(at, source, outcome);
+                return;
+            }
             Fact::Sampled(source, outcome) => Event::Sampled {
                 service,
                 source: source.to_owned(),
@@ -124,6 +149,55 @@ impl Driver {
             },
         };
         self.step(at, event);
+    }
+
+    fn is_told(&self, source: &str) -> bool {
+        let source = self.policy.sources.get(source);
+        source.is_some_and(|s| s.kind.is_told())
+    }
+
+    /// A recorded source that was told: each change of a series is a word. A
+    /// counter's first sample is where counting begins.
+    fn said(&mut self, at: Moment, source: &str, outcome: Outcome) {
+        let Outcome::Scraped(samples) = outcome else {
+            return;
+        };
+        for Sample { series, value } in samples {
+            let key = (source.to_owned(), series.name().to_owned());
+            let before = self.heard.insert(key, value);
+            if before == Some(value) {
+                continue;
+            }
+            let mut signals = self.policy.signals.values();
+            let told = signals.find(|signal| {
+                signal.source == source && signal.told_name() == Some(series.name())
+            });
+            let what = match told.map(|signal| &signal.kind) {
+                Some(SignalKind::Flag { .. }) if value == 0.0 => Said::Clear,
+                Some(SignalKind::Flag { .. }) => Said::Set,
+                Some(SignalKind::Count(_)) => match grown(before, value) {
+                    0 => continue,
+                    events => Said::Events(events),
+                },
+                Some(_) if value.is_finite() => Said::Is(value),
+                Some(_) | None => continue,
+            };
+            let by = Person {
+                name: "the recording".to_owned(),
+                roles: self.policy.sources[source].kind.roles().to_vec(),
+            };
+            let event = Event::Pushed {
+                service: self.policy.service.clone(),
+                source: source.to_owned(),
+                by,
+                push: Push::Said {
+                    name: series.name().to_owned(),
+                    what,
+                    reason: String::new(),
+                },
+            };
+            self.step(at, event);
+        }
     }
 
     fn step(&mut self, at: Moment, event: Event) {
@@ -146,7 +220,7 @@ impl Driver {
         }
     }
 
-    fn summaries(&self, policy: &Policy) -> std::collections::BTreeMap<String, TriggerSummary> {
+    fn summaries(&self, policy: &Policy) -> BTreeMap<String, TriggerSummary> {
         let service = self.engine.state().services.get(&policy.service);
         policy
             .triggers

@@ -217,3 +217,54 @@ fn a_recording_that_cannot_be_used_says_why() {
             .starts_with("`req` does not say whose it is")
     );
 }
+
+#[test]
+fn what_was_told_is_told_again_change_by_change() {
+    let text = r#"
+service = "shop"
+[sources.people]
+type = "push"
+roles = ["support"]
+[signals.breach]
+source = "people"
+flag = "breach"
+[signals.tickets]
+source = "people"
+count = "tickets"
+window = "5m"
+[triggers.breach]
+when = "breach is set"
+severity = "low"
+[triggers.tickets]
+when = "tickets > 2"
+severity = "low"
+"#;
+    let policy = crate::policy::load("shop.toml", text)
+        .policy
+        .expect("a policy");
+    let lines = r#"breach{backstop_source="people"} 0 1790000000
+breach{backstop_source="people"} 1 1790000060
+breach{backstop_source="people"} 1 1790000120
+breach{backstop_source="people"} 0 1790000180
+tickets{backstop_source="people"} 700 1790000000
+tickets{backstop_source="people"} 702 1790000120
+tickets{backstop_source="people"} 703 1790000240
+# EOF
+"#;
+    let recording = Recording::read(&policy, lines.as_bytes()).expect("a recording");
+    let told = replay(&policy, &recording).told;
+    let seen: Vec<_> = told
+        .events
+        .iter()
+        .filter(|event| ["fired", "cleared"].contains(&event.event))
+        .map(|event| {
+            format!(
+                "{} {} {}",
+                &event.at[14..19],
+                event.event,
+                event.trigger.as_deref().unwrap_or("")
+            )
+        })
+        .collect();
+    assert_eq!(seen, ["14:20 fired breach", "17:20 fired tickets"]);
+}

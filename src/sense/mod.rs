@@ -74,6 +74,9 @@ pub enum SenseError {
         #[source]
         error: serde_json_path::ParseError,
     },
+    /// Others tell it: there is nothing to sample.
+    #[error("the source is told, and not sampled")]
+    Told,
     /// No `host:port`.
     #[error("`{address}` is not an address: expected `host:port`")]
     Address {
@@ -154,6 +157,9 @@ impl Sensor {
             SourceKind::Tcp { address } => Kind::Tcp(Tcp::new(address, client)?),
             SourceKind::Run { command } => Kind::Run(Box::new(Run::new(command, selectors))),
             SourceKind::Log { path, matches } => Kind::Log(Log::new(path, matches.iter())),
+            SourceKind::Alertmanager { .. } | SourceKind::Push { .. } => {
+                return Err(SenseError::Told);
+            }
         };
         Ok(Self {
             name: name.into(),

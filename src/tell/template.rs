@@ -181,6 +181,7 @@ pub(super) fn full() -> Notice {
                 proven: true,
             }),
             since: Some(Moment::ZERO),
+            told: None,
             policy: "9f2c".into(),
         }),
         current: Some("v42".into()),

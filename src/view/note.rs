@@ -1,9 +1,12 @@
 //! A note of the audit trail as one line: for the log, a timeline, and the
 //! demo.
 
+use std::fmt::Write as _;
+
 use super::notice::measured;
 use super::value;
-use crate::guard::{Cause, Note, What};
+use crate::guard::{Cause, Note, Told, What};
+use crate::model::Unit;
 
 /// Longest reason shown, in characters.
 const REASON: usize = 400;
@@ -60,6 +63,7 @@ pub fn line(note: &Note) -> String {
         | What::Unfrozen
         | What::FreezeEnded
         | What::Closed
+        | What::Pushed
         | What::Revised
         | What::Restarted => reason(),
     }
@@ -84,6 +88,12 @@ pub fn evidence(cause: &Cause) -> String {
         text.push_str(", limit ");
         text.push_str(&limit);
     }
+    if let Some(told) = &cause.told {
+        let _ = write!(text, ", {}", said(told));
+    }
+    if cause.unit == Unit::Flag {
+        return text;
+    }
     if let Some(evidence) = &cause.evidence {
         text.push_str(" (");
         text.push_str(&value::evidence(evidence));
@@ -95,6 +105,16 @@ pub fn evidence(cause: &Cause) -> String {
         text.push(')');
     }
     text
+}
+
+/// `said by alice: exfiltration confirmed`.
+#[must_use]
+pub fn said(told: &Told) -> String {
+    let by = value::one_line(&told.by, REASON);
+    match value::one_line(&told.reason, REASON) {
+        why if why.is_empty() => format!("said by {by}"),
+        why => format!("said by {by}: {why}"),
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +146,7 @@ mod tests {
                 }),
                 proof: None,
                 since: None,
+                told: None,
                 policy: "9f2c".into(),
             }),
             reason: reason.into(),

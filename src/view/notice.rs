@@ -119,7 +119,7 @@ impl NoticeView {
             window: cause
                 .filter(|c| c.window_ms > 0)
                 .map(|c| value::span(Duration::from_millis(c.window_ms))),
-            evidence: cause.and_then(|c| c.evidence.as_ref()).map(value::evidence),
+            evidence: cause.and_then(evidence),
             proof: cause.and_then(|c| c.proof.as_ref()).map(value::proof),
             since: since.map(|m| value::time(m, notice.wall_ahead_ms)),
             lasting: since.map(|m| value::span(notice.at.since(m))),
@@ -357,6 +357,19 @@ const fn part(kind: NoticeKind) -> &'static str {
     }
 }
 
+/// What a cause rests on: who said it, where it was not measured.
+fn evidence(cause: &Cause) -> Option<String> {
+    let counted = cause.evidence.as_ref().filter(|_| cause.unit != Unit::Flag);
+    match (counted, &cause.told) {
+        (counted, None) => counted.map(value::evidence),
+        (None, Some(told)) => Some(super::note::said(told)),
+        (Some(counted), Some(told)) => {
+            let counted = value::evidence(counted);
+            Some(format!("{counted}, the last {}", super::note::said(told)))
+        }
+    }
+}
+
 /// A value and its limit in words, told apart by as many digits as that takes.
 pub(crate) fn measured(cause: Option<&Cause>) -> (Option<String>, Option<String>) {
     let Some(cause) = cause else {
@@ -371,6 +384,8 @@ pub(crate) fn pair(
     unit: Unit,
 ) -> (Option<String>, Option<String>) {
     match (value, limit) {
+        // Set or clear says it all.
+        (v, _) if unit == Unit::Flag => (v.map(|v| value::value(v, unit)), None),
         (Some(v), Some(l)) => {
             let (v, l) = value::pair(v, l, unit);
             (Some(v), Some(l))
@@ -436,6 +451,7 @@ mod tests {
                 proven: true,
             }),
             since: Some(Moment::ZERO),
+            told: None,
             policy: "sha256:9f2c".into(),
         }
     }

@@ -13,7 +13,7 @@ use super::incidents::{IncidentView, RunLine};
 use super::notice::measured;
 use super::{note, value};
 use crate::guard::{Fate, Incident, Note, Outcome, RunRecord, What};
-use crate::model::{Mode, Moment, Output, Policy, StepEnd};
+use crate::model::{Mode, Moment, Output, Policy, StepEnd, Unit};
 
 /// As much of each end of a step's output as the report shows, in characters.
 const SHOWN: usize = 2000;
@@ -263,7 +263,7 @@ impl Report<'_> {
             let window = Duration::from_millis(cause.window_ms);
             rows.push(("Window", value::span(window)));
         }
-        if let Some(evidence) = &cause.evidence {
+        if let Some(evidence) = cause.evidence.as_ref().filter(|_| cause.unit != Unit::Flag) {
             rows.push((
                 "Counted",
                 format!(
@@ -274,6 +274,10 @@ impl Report<'_> {
                 ),
             ));
         }
+        rows.extend(cause.told.as_ref().map(|told| {
+            let by = text(&note::said(told));
+            ("Told", format!("{by} ({})", self.time(told.at)))
+        }));
         rows.extend(cause.proof.as_ref().map(|p| ("Proof", value::proof(p))));
         rows.extend(cause.since.map(|s| ("Breached since", self.time(s))));
         rows.push(("Policy", text(&cause.policy)));

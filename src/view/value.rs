@@ -178,6 +178,8 @@ fn with_digits(x: f64, unit: Unit, digits: usize) -> String {
         Unit::Seconds => seconds(x, digits),
         Unit::Bytes => bytes(x, digits),
         Unit::Plain => significant(x, digits),
+        Unit::Flag if x == 0.0 => "clear".to_owned(),
+        Unit::Flag => "set".to_owned(),
     }
 }
 

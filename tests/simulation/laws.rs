@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstop::guard::{
-    Command, Engine, Event, NoticeKind, Order, Outcome, RunRecord, Service, What,
+    Command, Engine, Event, NoticeKind, Order, Outcome, Push, RunRecord, Said, Service, What,
 };
 use backstop::model::{Mode, Moment, Otherwise, Response, Unit, Word};
 
@@ -28,6 +28,8 @@ pub(crate) struct Laws {
     /// Valid approvals: incident → name → when.
     approvals: BTreeMap<u64, BTreeMap<String, Moment>>,
     asked: BTreeMap<u64, Moment>,
+    /// Since when a lead says that the release is breached, if one does.
+    said: Option<Moment>,
     frozen_until: Option<Moment>,
     distrusted: bool,
     /// Steps whose program was started.
@@ -60,6 +62,21 @@ impl Laws {
                 if holds {
                     let people = self.approvals.entry(*incident).or_default();
                     people.entry(by.name.clone()).or_insert(at);
+                }
+            }
+            Event::Pushed {
+                source,
+                by,
+                push: Push::Said { name, what, .. },
+                ..
+            } if source == "people"
+                && name == "breach"
+                && by.roles.iter().any(|role| role == "lead") =>
+            {
+                match what {
+                    Said::Set => self.said = Some(at),
+                    Said::Clear => self.said = None,
+                    Said::Events(_) | Said::Is(_) => {}
                 }
             }
             Event::Froze { freeze, .. } if freeze.until.is_some_and(|until| until > at) => {
@@ -241,6 +258,14 @@ impl Laws {
                 .find(|t| t.name == incident.trigger)
                 .expect("law 6: a run without a trigger");
             assert_eq!(trigger.mode, Mode::Enforce, "law 1: acted in shadow");
+            if trigger.name == "said" {
+                let said = self.said.expect("law 1: nobody entitled has said so");
+                let ended = earlier.iter().filter_map(|r| r.ended).max();
+                assert!(
+                    ended.is_none_or(|ended| said >= ended),
+                    "law 1: said of another release, at {said:?}"
+                );
+            }
             let judgement = service.judge.trigger(&trigger.name).unwrap();
             // With a first step that is over at once the evidence has already
             // started anew; no simulated plan is like that.

@@ -42,7 +42,30 @@ window = "{window}"
 [signals.queue]
 source = "app"
 value = "queue_length"
-"#
+
+[sources.people]
+type = "push"
+roles = ["lead"]
+
+[sources.alerts]
+type = "alertmanager"
+match = {{ exposed = '{{severity="page"}}' }}
+
+[signals.breach]
+source = "people"
+flag = "breach"
+{ttl}
+
+[signals.tickets]
+source = "people"
+count = "tickets"
+window = "5m"
+
+[signals.exposed]
+source = "alerts"
+flag = "exposed"
+"#,
+        ttl = rng.pick(&["", "ttl = \"2m\""]),
     );
     let hold = |rng: &mut Rng| {
         (*rng.pick(&[
@@ -60,13 +83,19 @@ value = "queue_length"
         ("slow", "p95 > 500ms"),
         ("down", "web is down"),
         ("queue", "queue > 100 and error_rate >= 1%"),
+        ("said", "breach is set"),
+        ("tickets", "tickets > 3"),
+        ("exposed", "exposed is set and error_rate > 0%"),
         ("either", "(queue > 500 or web is down) and error_rate > 1%"),
     ] {
         if rng.one_in(3) && name != "errors" {
             continue;
         }
         let severity = *rng.pick(&["critical", "critical", "high", "medium", "low"]);
-        let hold = hold(rng);
+        let hold = match name {
+            "said" | "tickets" => String::new(),
+            _ => hold(rng),
+        };
         let _ = write!(
             text,
             "\n[triggers.{name}]\nwhen = \"{condition}{hold}\"\nseverity = \"{severity}\"\nclear_for = \"{}\"\nmin_events = {}\n",

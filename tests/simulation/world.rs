@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{Event, Freeze, Order, Person};
+use backstop::guard::{Alert, Event, Freeze, Order, Person, Push, Said};
 use backstop::model::{
     Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd, Word,
 };
@@ -277,7 +277,7 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
     let by = person(rng);
     let reason = "because".to_owned();
     let incident = incident.saturating_sub(rng.below(2));
-    match rng.below(11) {
+    match rng.below(16) {
         0..=3 => Event::Answered {
             incident,
             by,
@@ -327,10 +327,46 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
             by,
             reason,
         },
+        10..=14 => Event::Pushed {
+            service: SERVICE.to_owned(),
+            source: (*rng.pick(&["people", "people", "people", "alerts", "web"])).to_owned(),
+            by,
+            push: said(rng),
+        },
         _ => Event::Unfroze {
             service: SERVICE.to_owned(),
             by,
             reason,
         },
+    }
+}
+
+/// Something that somebody tells a source, sensible or not.
+fn said(rng: &mut Rng) -> Push {
+    if rng.one_in(4) {
+        let alert = |rng: &mut Rng| Alert {
+            fingerprint: format!("{}", rng.below(3)),
+            labels: vec![(
+                "severity".to_owned(),
+                (*rng.pick(&["page", "info"])).to_owned(),
+            )],
+            firing: rng.one_in(2),
+            starts_ms: rng.below(4).cast_signed(),
+        };
+        return Push::Alerts {
+            alerts: (0..rng.below(4)).map(|_| alert(rng)).collect(),
+            truncated: rng.below(2),
+        };
+    }
+    Push::Said {
+        name: (*rng.pick(&["breach", "breach", "tickets", "exposed", "nothing"])).to_owned(),
+        what: *rng.pick(&[
+            Said::Set,
+            Said::Set,
+            Said::Clear,
+            Said::Events(2),
+            Said::Is(0.5),
+        ]),
+        reason: "because".to_owned(),
     }
 }

@@ -191,6 +191,7 @@ const fn describe(unit: Unit) -> &'static str {
         Unit::PerSecond => "a rate",
         Unit::Bytes => "a size",
         Unit::Plain => "a plain number",
+        Unit::Flag => "a flag",
     }
 }
 
@@ -201,5 +202,6 @@ const fn example(unit: Unit) -> &'static str {
         Unit::PerSecond => "a rate takes /s, /m or /h: `10/s`",
         Unit::Bytes => "a size takes B, KiB, MiB or GiB: `512MiB`",
         Unit::Plain => "a plain number takes no unit, or one of time or size",
+        Unit::Flag => "a flag is set or clear: `… is set`",
     }
 }

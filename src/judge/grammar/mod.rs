@@ -7,6 +7,7 @@
 //! test    = "(" any ")"
 //!         | SIGNAL [ "over" DURATION ] OP LIMIT
 //!         | SOURCE "is" ( "up" | "down" )
+//!         | SIGNAL "is" ( "set" | "clear" )
 //! ```
 //!
 //! Recursive descent over a list of words, in time linear in the text. A fault

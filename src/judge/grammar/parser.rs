@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lex::{Kind, Token, lex};
 use super::{Fault, KEYWORDS, MAX_DEPTH, Scope, did_you_mean, duration, nearest, single_spaced};
-use crate::model::{Expr, Hold, Test};
+use crate::model::{Expr, Hold, Limit, Op, Test, Unit};
 
 pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
@@ -181,20 +181,22 @@ impl<'a> Parser<'a> {
         let up = match state {
             Some("up") => true,
             Some("down") => false,
-            Some("set" | "clear") => {
-                self.fault(
-                    start.start..place.end,
-                    "flag signals are not supported yet".to_owned(),
-                    None,
-                );
-                return None;
+            Some(state @ ("set" | "clear")) => {
+                self.at += 1;
+                return self.flag(name, state == "set", start.start..place.end);
             }
             _ => {
                 let found = self.found();
-                let hint = state.and_then(|s| nearest(s, ["up", "down"].into_iter()));
+                let flag = self.scope.signals.get(name) == Some(&Unit::Flag);
+                let (states, expected) = if flag {
+                    (["set", "clear"], "`set` or `clear`")
+                } else {
+                    (["up", "down"], "`up` or `down`")
+                };
+                let hint = state.and_then(|s| nearest(s, states.into_iter()));
                 self.fault(
                     place,
-                    format!("expected `up` or `down` after `is`, found {found}"),
+                    format!("expected {expected} after `is`, found {found}"),
                     hint.map(did_you_mean),
                 );
                 return None;
@@ -216,16 +218,56 @@ impl<'a> Parser<'a> {
                 None
             }
             None if self.scope.signals.contains_key(name) => {
+                let hint = match self.scope.signals.get(name) {
+                    Some(Unit::Flag) => format!("it is a flag: `{name} is set`"),
+                    _ => format!("compare it with a limit: `{name} > …`"),
+                };
                 self.fault(
                     start,
                     format!("`{name}` is a signal, and only sources are up or down"),
-                    Some(format!("compare it with a limit: `{name} > …`")),
+                    Some(hint),
                 );
                 None
             }
             None => {
                 let able = self.scope.sources.iter().filter(|(_, able)| **able);
                 self.unknown("source", name, start, able.map(|(name, _)| name.as_str()));
+                None
+            }
+        }
+    }
+
+    /// After `NAME is set` or `clear`: a flag is a number that is 1 or 0.
+    fn flag(&mut self, name: &'a str, set: bool, place: Range<usize>) -> Option<Test> {
+        match self.scope.signals.get(name) {
+            Some(Unit::Flag) => Some(Test::Compare {
+                signal: name.to_owned(),
+                over: None,
+                op: Op::Equal,
+                limit: Limit::Fixed(if set { 1.0 } else { 0.0 }),
+                text: single_spaced(&self.text[place]),
+            }),
+            Some(_) => {
+                self.fault(
+                    place,
+                    format!("`{name}` is no flag, and only flags are set or clear"),
+                    Some(format!("compare it with a limit: `{name} > …`")),
+                );
+                None
+            }
+            None if self.scope.sources.contains_key(name) => {
+                self.fault(
+                    place,
+                    format!("`{name}` is a source, and only flags are set or clear"),
+                    Some("define a signal on it with `flag = NAME`".to_owned()),
+                );
+                None
+            }
+            None => {
+                let flags = self.scope.signals.iter();
+                let flags = flags.filter(|(_, unit)| **unit == Unit::Flag);
+                let at = place.start..place.start + name.len();
+                self.unknown("flag", name, at, flags.map(|(name, _)| name.as_str()));
                 None
             }
         }
@@ -249,6 +291,14 @@ impl<'a> Parser<'a> {
         };
         self.at += 1;
         let unit = self.scope.signals.get(name).copied();
+        if unit == Some(Unit::Flag) {
+            self.fault(
+                start,
+                format!("`{name}` is a flag, and has no size"),
+                Some(format!("write `{name} is set` or `{name} is clear`")),
+            );
+            return None;
+        }
         if unit.is_none() {
             if self.scope.sources.contains_key(name) {
                 self.fault(

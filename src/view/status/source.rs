@@ -6,6 +6,7 @@ use super::{TEXT, number};
 use crate::guard::Service;
 use crate::judge::SourceHealth;
 use crate::model::{GapKind, Unit};
+use crate::view::note::said;
 use crate::view::value;
 
 /// One source.
@@ -17,7 +18,7 @@ pub struct SourceStatus {
     pub kind: String,
     /// `up`, `down`, `undecided`, `own` (the agent's side is at fault) or
     /// `unknown` (a check that could not check); `read` or `unread` where being
-    /// up is no question, as of a log.
+    /// up is no question, as of a log; `told` where nothing is sampled.
     pub state: String,
     /// Why the last sample was not good.
     pub failure: Option<String>,
@@ -34,6 +35,8 @@ pub struct SignalStatus {
     pub value_number: Option<f64>,
     /// What it rests on.
     pub evidence: Option<String>,
+    /// Who said so last, where it was told and not measured.
+    pub told: Option<String>,
     /// Why it has no reading.
     pub no_reading: Option<String>,
     /// Its selector has never matched a series.
@@ -48,6 +51,7 @@ pub(super) fn sources(service: &Service) -> Vec<SourceStatus> {
         .map(|(name, source)| {
             let gap = service.judge.last_gap(name);
             let state = match (source.kind.has_health(), gap) {
+                _ if source.kind.is_told() => "told",
                 (true, Some(gap)) if gap.kind == GapKind::Unknown => "unknown",
                 (true, _) => health(service.judge.source_up(name)),
                 (false, None) => "read",
@@ -79,6 +83,10 @@ pub(super) fn signals(service: &Service) -> Vec<SignalStatus> {
                 value: reading.ok().map(|r| value::value(r.value, unit)),
                 value_number: reading.ok().map(|r| number(r.value)),
                 evidence: reading.ok().map(|r| value::evidence(&r.evidence)),
+                told: service.told_of(name).map(|told| {
+                    let at = value::time(told.at, service.wall_ahead_ms);
+                    format!("{} at {at}", value::one_line(&said(told), TEXT))
+                }),
                 no_reading: reading
                     .err()
                     .map(|why| value::one_line(&why.to_string(), TEXT)),

@@ -103,7 +103,7 @@ impl ServiceStatus {
         }
         for source in &self.sources {
             let tone = match source.state.as_str() {
-                "up" | "read" => continue,
+                "up" | "read" | "told" => continue,
                 "down" | "unread" => Tone::Bad,
                 _ => Tone::Warning,
             };

@@ -10,7 +10,7 @@ use super::{Desk, TEXT, millis, number, rounded};
 use crate::judge::{Judgement, SourceHealth};
 use crate::model::{Finding, Hold, NoReading, Response, Trigger, Unit, Verdict};
 use crate::view::notice::{mode, pair};
-use crate::view::value;
+use crate::view::{note, value};
 
 /// One row of the decision matrix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,6 +157,11 @@ impl FindingStatus {
             value_number: finding.value.map(number),
             limit_number: finding.limit,
             evidence: finding.evidence.as_ref().map(|e| {
+                let told = desk.service.told_of(&finding.subject);
+                if finding.unit == Unit::Flag {
+                    // Nobody has said anything of a flag that was never set.
+                    return told.map_or_else(|| "not set by anybody".to_owned(), note::said);
+                }
                 if finding.window_ms > 0 {
                     let window = Duration::from_millis(finding.window_ms);
                     format!("{} in {}", value::evidence(e), value::span(window))
