@@ -77,6 +77,46 @@ fn a_bad_release_is_rolled_back_and_verified() {
     assert_eq!(host.stop(), Some(0), "a graceful end");
 }
 
+/// Both ends of the story are commands: one says which release runs, another
+/// that the service is well. While the first fails, what it said last stays.
+#[test]
+fn commands_say_what_runs_and_that_it_is_well() {
+    let mut host = Host::new("commands");
+    host.release("good");
+    let asked = "[\"/bin/sh\", \"-c\", \"test ! -e DIR/mute && basename $(readlink DIR/current)\"]";
+    let policy = swap_back()
+        .replace(
+            "{ symlink = \"DIR/current\" }",
+            &format!("{{ run = {asked} }}"),
+        )
+        .replace(
+            "[\"error_rate < 5% for 1s\"]",
+            "[\"check is up\", \"error_rate < 5% for 1s\"]",
+        );
+    let check = "[sources.check]\ntype = \"run\"\ncommand = [\"/bin/sh\", \"-c\", \"echo checked; readlink DIR/current | grep -q /good\"]\n";
+    host.write("shop.toml", &format!("{policy}{check}"));
+    host.start();
+    host.until("judged");
+    let mute = host.dir.join("mute");
+    std::fs::write(&mute, "").unwrap();
+    host.until_page(|page| {
+        page.contains("backstop_release_asked_total{service=\"shop\",result=\"expectation\"}")
+    });
+    std::fs::remove_file(mute).unwrap();
+    host.release("bad");
+    host.until("cured");
+    assert_eq!(host.running(), "good");
+    let page = host.get("/metrics");
+    assert!(
+        page.contains("backstop_samples_total{service=\"shop\",source=\"check\",result=\"ok\"}"),
+        "{page}"
+    );
+    host.until("closed");
+    let seen = host.count("release");
+    assert_eq!(seen, 3, "good, bad, and good again");
+    assert_eq!(host.stop(), Some(0), "a graceful end");
+}
+
 /// What the journal has of a rollback, over a restart in the hold, is all that a
 /// new engine needs to order it again: the same orders, to the byte, in answer to
 /// the same facts.

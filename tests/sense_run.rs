@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use backstop::model::{Gap, GapKind, Outcome, Sample, Selector, Source, SourceKind};
-use backstop::sense::{Client, Sampled, Sensor};
+use backstop::sense::{Client, Sampled, Sensor, VersionCommand};
 use tokio::time::Instant;
 
 /// Longer than any sample here takes.
@@ -262,4 +262,55 @@ async fn a_sensor_that_is_dropped_leaves_nothing_running() {
     for pid in pids(&file) {
         gone(&pid).await;
     }
+}
+
+#[tokio::test]
+async fn a_version_is_the_first_line_trimmed() {
+    let read = async |body: &str, timeout| {
+        let argv = ["/bin/sh", "-c", body].map(str::to_owned);
+        let mut command = VersionCommand::new(&argv, timeout);
+        let read = command.read().await;
+        command.settle().await;
+        read
+    };
+    for (body, version) in [
+        ("echo '  v1.2.3-4-gabc  '; echo more", "v1.2.3-4-gabc"),
+        ("printf 'v1'", "v1"),
+        ("echo; echo sha256:0a; echo noise >&2", "sha256:0a"),
+        ("echo v1; yes | head -c 1000000", "v1"),
+    ] {
+        assert_eq!(read(body, NEVER).await, Ok(version.to_owned()), "{body}");
+    }
+    let long = "head -c 2000 /dev/zero | tr '\\0' v";
+    for (body, kind, why) in [
+        ("exit 0", GapKind::Malformed, "it printed no version"),
+        ("echo v1 >&2", GapKind::Malformed, "it printed no version"),
+        (
+            "printf 'v\\033[31m1\\n'",
+            GapKind::Malformed,
+            "its first line is no version: v\u{fffd}[31m1",
+        ),
+        (
+            "printf 'v\\377\\n'",
+            GapKind::Malformed,
+            "its first line is no version: v\u{fffd}",
+        ),
+        (
+            long,
+            GapKind::Malformed,
+            "its first line is no version: vvvv",
+        ),
+        (
+            "echo v1; echo 'fatal: not a git repository' >&2; exit 128",
+            GapKind::Expectation,
+            "exited with status 128: fatal: not a git repository",
+        ),
+    ] {
+        let gap = read(body, NEVER).await.unwrap_err();
+        assert_eq!(gap.kind, kind, "{body}: {gap}");
+        assert!(gap.detail.starts_with(why), "{body}: {gap}");
+    }
+    let gap = read("echo v1; exec sleep 600", Duration::from_millis(200)).await;
+    let gap = gap.unwrap_err();
+    assert_eq!(gap.detail, "did not end within 200ms");
 }

@@ -311,8 +311,12 @@ impl Keeper {
             tick,
             samples,
             released,
+            asked,
             late,
         } = batch;
+        if let Some(asked) = asked {
+            self.metrics.asked(&service, asked.as_ref().err());
+        }
         for (source, sampled) in samples {
             self.metrics.sampled(&service, &source, &sampled);
             let service = service.clone();

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::AgentError;
 use super::reload::problems;
-use super::sampler::selectors;
+use super::sampler::{Question, selectors};
 use crate::model::{Outcome, Policy};
 use crate::sense::{Client, Sensor};
 
@@ -38,6 +38,21 @@ pub fn look(policy: &Policy) -> Result<Look, AgentError> {
         .enable_all()
         .build()
         .map_err(|e| AgentError::system("start the runtime", e))?;
+    let mut problems = problems(policy);
+    if let Some(question) = Question::of(policy) {
+        let mut command = question.command();
+        let read = runtime.block_on(async {
+            let read = command.read().await;
+            command.settle().await;
+            read
+        });
+        if let Err(gap) = read {
+            problems.push(format!(
+                "{}: the running release cannot be asked for: {gap}",
+                policy.service
+            ));
+        }
+    }
     let outcomes = runtime.block_on(join_all(sensors.iter_mut().map(async |sensor| {
         let outcome = sensor.sample().await.outcome;
         sensor.settle().await;
@@ -45,6 +60,6 @@ pub fn look(policy: &Policy) -> Result<Look, AgentError> {
     })));
     Ok(Look {
         outcomes: outcomes.into_iter().collect(),
-        problems: problems(policy),
+        problems,
     })
 }

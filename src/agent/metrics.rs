@@ -15,12 +15,12 @@ use prometheus_client::registry::{Metric, Registry};
 use super::scribe::Health;
 use crate::control::Diagnosis;
 use crate::guard::{Note, Snapshot, What};
-use crate::model::{Value, Verdict};
+use crate::model::{Gap, Value, Verdict};
 use crate::sense::Sampled;
 use crate::tell::Counts;
 
 /// Every metric: its name as it is exposed, its type, its help.
-pub const METRICS: [(&str, &str, &str); 25] = [
+pub const METRICS: [(&str, &str, &str); 26] = [
     (
         "backstop_build_info",
         "gauge",
@@ -40,6 +40,11 @@ pub const METRICS: [(&str, &str, &str); 25] = [
         "backstop_sample_seconds",
         "histogram",
         "How long a sample took.",
+    ),
+    (
+        "backstop_release_asked_total",
+        "counter",
+        "Runs of the command that says which release runs, by service and result.",
     ),
     (
         "backstop_tick_lateness_seconds",
@@ -158,6 +163,7 @@ pub(super) struct Metrics {
     registry: Registry,
     samples: Counters,
     bytes: Counters,
+    asked: Counters,
     seconds: Histogram,
     lateness: Histogram,
     ticks: Counters,
@@ -210,6 +216,7 @@ impl Metrics {
             .set(1.0);
         Self {
             samples: register(r, "backstop_samples_total", Counters::default()),
+            asked: register(r, "backstop_release_asked_total", Counters::default()),
             bytes: register(r, "backstop_sample_bytes_total", Counters::default()),
             seconds: register(r, "backstop_sample_seconds", seconds()),
             lateness: register(r, "backstop_tick_lateness_seconds", seconds()),
@@ -257,6 +264,14 @@ impl Metrics {
         with.push(("result", result.to_owned()));
         self.samples.get_or_create(&with).inc();
         self.seconds.observe(sampled.took.as_secs_f64());
+    }
+
+    /// The command that says which release runs was asked.
+    pub(super) fn asked(&self, service: &str, gap: Option<&Gap>) {
+        let mut of = one(service);
+        let result = gap.map_or("ok", |gap| gap.kind.name());
+        of.push(("result", result.to_owned()));
+        self.asked.get_or_create(&of).inc();
     }
 
     /// A tick was judged.
@@ -412,6 +427,7 @@ mod tests {
         metrics.outbox_waiting.get_or_create(&none).set(0.0);
         for family in [
             &metrics.samples,
+            &metrics.asked,
             &metrics.bytes,
             &metrics.ticks,
             &metrics.notes,

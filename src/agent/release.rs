@@ -1,13 +1,14 @@
 //! Which release runs, where a link or a file says so.
 //!
 //! Read at each tick, just before it is judged: one `readlink` costs less than
-//! watching. What a metric says is derived by the engine from its samples, and
+//! watching. A command that says so is run for the tick, beside its samples
+//! (`sampler`). What a metric says is derived by the engine from its samples, and
 //! what is reported comes through the API.
 
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use crate::model::Current;
+use crate::model::{Current, is_version};
 
 /// A version is a name, not a document.
 const MOST: u64 = 4096;
@@ -35,11 +36,11 @@ pub(super) fn running(current: &Current) -> Option<String> {
             file.take(MOST).read_to_string(&mut text).ok()?;
             version(text.lines().next()?)
         }
-        Current::Metric { .. } | Current::Reported => None,
+        Current::Run(_) | Current::Metric { .. } | Current::Reported => None,
     }
 }
 
 fn version(text: &str) -> Option<String> {
     let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    is_version(text).then(|| text.to_owned())
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::act;
 use crate::control::Reloaded;
 use crate::guard::Service;
-use crate::model::{Policy, SourceKind};
+use crate::model::{Current, Policy, SourceKind};
 use crate::policy::files::{PolicyFile, Writable, read_folder};
 use crate::policy::{Fault, render};
 use crate::process;
@@ -200,6 +200,14 @@ pub(super) fn problems(policy: &Policy) -> Vec<String> {
         let problem = process::problem(command.first()?)?;
         Some(format!("{}: source {name}: {problem}", policy.service))
     });
+    let version = policy
+        .release
+        .as_ref()
+        .and_then(|rule| match &rule.current {
+            Current::Run(command) => process::problem(command.first()?),
+            _ => None,
+        })
+        .map(|problem| format!("{}: the running release: {problem}", policy.service));
     let steps = policy
         .plans
         .iter()
@@ -214,7 +222,7 @@ pub(super) fn problems(policy: &Policy) -> Vec<String> {
                 )
             })
     });
-    commands.chain(steps).collect()
+    commands.chain(version).chain(steps).collect()
 }
 
 #[cfg(test)]

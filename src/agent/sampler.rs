@@ -20,7 +20,7 @@ use super::input::Input;
 use super::release;
 use super::schedule::Schedule;
 use crate::model::{Current, Gap, GapKind, Moment, Outcome, Policy, Selector, SignalKind, Source};
-use crate::sense::{Client, Sampled, Sensor, selfcheck};
+use crate::sense::{Client, Sampled, Sensor, VersionCommand, selfcheck};
 
 /// What came of one tick of a service.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub(super) struct Batch {
     pub(super) samples: Vec<(String, Sampled)>,
     /// The release that was seen running, when it is another than before.
     pub(super) released: Option<String>,
+    /// What came of running the command that says which release runs; `None`
+    /// where there is none, or its last run is still under way.
+    pub(super) asked: Option<Result<(), Gap>>,
     /// How long after the tick its last sample was in.
     pub(super) late: Duration,
 }
@@ -48,14 +51,21 @@ struct Round {
     /// Samples not in yet.
     under_way: usize,
     samples: Vec<(String, Sampled)>,
+    asked: Option<Result<(), Gap>>,
 }
 
-/// A sensor that came back.
-struct Landed {
-    source: String,
-    sensor: Sensor,
-    /// What it said and for which tick; `None` when it only came to rest.
-    sampled: Option<(Moment, Sampled)>,
+/// What came back. What it said comes with the tick that it is for; it is `None`
+/// when it only came to rest.
+enum Landed {
+    Sensor {
+        source: String,
+        sensor: Sensor,
+        sampled: Option<(Moment, Sampled)>,
+    },
+    Version {
+        command: VersionCommand,
+        read: Option<(Moment, Result<String, Gap>)>,
+    },
 }
 
 /// Samples one service for as long as its policy is there.
@@ -74,6 +84,12 @@ pub(super) struct Sampler {
     rounds: VecDeque<Round>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
     running: Option<String>,
+    /// The command that says which release runs; away while it does.
+    question: Option<Question>,
+    version: Option<VersionCommand>,
+    /// What it said last, and why it did not the last time.
+    said: Option<String>,
+    unsaid: Option<Gap>,
 }
 
 impl Sampler {
@@ -92,6 +108,10 @@ impl Sampler {
             flights: FuturesUnordered::new(),
             stations: BTreeMap::new(),
             running: None,
+            question: None,
+            version: None,
+            said: None,
+            unsaid: None,
             policies,
             policy,
             client,
@@ -159,7 +179,9 @@ impl Sampler {
                 tick: self.tick,
                 under_way: 0,
                 samples: Vec::new(),
+                asked: None,
             });
+            self.ask();
         }
         while let Some((offset, _)) = self.todo.front() {
             if self.tick + *offset > now {
@@ -187,7 +209,7 @@ impl Sampler {
         }
         self.flights.push(Box::pin(async move {
             let sampled = sensor.sample().await;
-            Landed {
+            Landed::Sensor {
                 source: name,
                 sensor,
                 sampled: Some((tick, sampled)),
@@ -195,12 +217,36 @@ impl Sampler {
         }));
     }
 
+    /// Runs the command that says which release runs, if it is not under way.
+    fn ask(&mut self) {
+        let Some(mut command) = self.version.take() else {
+            return;
+        };
+        let tick = self.tick;
+        if let Some(round) = self.rounds.back_mut() {
+            round.under_way += 1;
+        }
+        self.flights.push(Box::pin(async move {
+            let read = command.read().await;
+            Landed::Version {
+                command,
+                read: Some((tick, read)),
+            }
+        }));
+    }
+
     fn landed(&mut self, landed: Landed) {
-        let Landed {
-            source,
-            mut sensor,
-            sampled,
-        } = landed;
+        match landed {
+            Landed::Sensor {
+                source,
+                sensor,
+                sampled,
+            } => self.sensed(source, sensor, sampled),
+            Landed::Version { command, read } => self.told(command, read),
+        }
+    }
+
+    fn sensed(&mut self, source: String, mut sensor: Sensor, sampled: Option<(Moment, Sampled)>) {
         if let Some((tick, sampled)) = sampled
             && let Some(round) = self.rounds.iter_mut().find(|r| r.tick == tick)
         {
@@ -211,7 +257,7 @@ impl Sampler {
             // It stays away until what it started is gone; nobody waits for it.
             self.flights.push(Box::pin(async move {
                 sensor.settle().await;
-                Landed {
+                Landed::Sensor {
                     source,
                     sensor,
                     sampled: None,
@@ -220,6 +266,43 @@ impl Sampler {
         } else if let Some(station) = self.stations.get_mut(&source) {
             // A sensor of a source that changed meanwhile has been replaced.
             station.sensor.get_or_insert(sensor);
+        }
+    }
+
+    /// The command said which release runs, or why it does not.
+    fn told(&mut self, mut command: VersionCommand, read: Option<(Moment, Result<String, Gap>)>) {
+        let is_current = (self.question.as_ref()).is_some_and(|q| q.is_asked_by(&command));
+        if let Some((tick, read)) = read {
+            let read = read.map(|version| {
+                if is_current {
+                    self.said = Some(version);
+                }
+            });
+            let unsaid = read.as_ref().err();
+            if is_current && self.unsaid.as_ref() != unsaid {
+                let service = &self.policy.service;
+                if let Some(gap) = unsaid {
+                    tracing::warn!(service, "the running release cannot be asked for: {gap}");
+                } else {
+                    tracing::info!(service, "the running release is known again");
+                }
+                self.unsaid = unsaid.cloned();
+            }
+            if let Some(round) = self.rounds.iter_mut().find(|r| r.tick == tick) {
+                round.under_way -= 1;
+                round.asked = Some(read);
+            }
+        }
+        if command.is_unsettled() {
+            self.flights.push(Box::pin(async move {
+                command.settle().await;
+                Landed::Version {
+                    command,
+                    read: None,
+                }
+            }));
+        } else if is_current {
+            self.version.get_or_insert(command);
         }
     }
 
@@ -244,6 +327,7 @@ impl Sampler {
                 tick: round.tick,
                 samples: round.samples,
                 released: self.released(),
+                asked: round.asked,
                 late: self.clock.now().since(round.tick),
             };
             if self.inputs.send(Input::Ticked(batch)).await.is_err() {
@@ -253,7 +337,10 @@ impl Sampler {
     }
 
     fn released(&mut self) -> Option<String> {
-        let version = release::running(&self.policy.release.as_ref()?.current)?;
+        let version = match &self.policy.release.as_ref()?.current {
+            Current::Run(_) => self.said.clone()?,
+            current => release::running(current)?,
+        };
         if self.running.as_ref() == Some(&version) {
             return None;
         }
@@ -269,6 +356,8 @@ impl Sampler {
         let now_from = self.policy.release.as_ref().map(|r| &r.current);
         if before.release.as_ref().map(|r| &r.current) != now_from {
             self.running = None;
+            self.said = None;
+            self.unsaid = None;
         }
         self.build();
         let schedule = Schedule::new(&self.policy);
@@ -283,6 +372,11 @@ impl Sampler {
     /// know their series and hold their connections.
     fn build(&mut self) {
         let policy = Arc::clone(&self.policy);
+        let question = Question::of(&policy);
+        if question != self.question {
+            self.version = question.as_ref().map(Question::command);
+            self.question = question;
+        }
         self.stations
             .retain(|name, _| policy.sources.contains_key(name));
         for (name, source) in policy.sources.iter().filter(|(_, s)| !s.kind.is_told()) {
@@ -319,6 +413,35 @@ impl Sampler {
             };
             self.stations.insert(name.clone(), Box::new(station));
         }
+    }
+}
+
+/// A command that is asked which release runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    argv: Vec<String>,
+    timeout: Duration,
+}
+
+impl Question {
+    /// The one of a policy. A tick waits for its answer as for its samples: it
+    /// has the policy's interval, and 10 s at most.
+    pub(super) fn of(policy: &Policy) -> Option<Self> {
+        let Current::Run(argv) = &policy.release.as_ref()?.current else {
+            return None;
+        };
+        Some(Self {
+            argv: argv.clone(),
+            timeout: policy.interval.min(Duration::from_secs(10)),
+        })
+    }
+
+    pub(super) fn command(&self) -> VersionCommand {
+        VersionCommand::new(&self.argv, self.timeout)
+    }
+
+    fn is_asked_by(&self, command: &VersionCommand) -> bool {
+        command.argv() == self.argv && command.timeout() == self.timeout
     }
 }
 

@@ -189,6 +189,7 @@ fn deployed_already(service: &Service, version: &str) -> Result<Option<Taken>, R
         Some(Current::Symlink(path)) => Some(format!("the link {path}")),
         Some(Current::File(path)) => Some(format!("the file {path}")),
         Some(Current::Metric { metric, .. }) => Some(format!("the metric {metric}")),
+        Some(Current::Run(command)) => Some(format!("the command {}", command.join(" "))),
         Some(Current::Reported) | None => None,
     };
     if let Some(seen) = seen {

@@ -35,6 +35,7 @@ pub use policy::{
 };
 pub(crate) use reading::Short;
 pub use reading::{Evidence, NoReading, Reading, Value};
+pub(crate) use release::is_version;
 pub use release::{Release, Said, Standing, Word};
 pub use sample::{Gap, GapKind, Outcome, Sample};
 pub use selector::{Selector, SelectorError};

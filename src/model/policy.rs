@@ -486,6 +486,8 @@ pub enum Current {
         /// The scrape source that carries it.
         source: String,
     },
+    /// The first line that this command prints, trimmed.
+    Run(Vec<String>),
     /// `backstop deploy` says so.
     Reported,
 }

@@ -63,6 +63,14 @@ impl Word {
     }
 }
 
+/// Whether a text that was read somewhere can name a release: there is
+/// something in it, it fits a line, and it can be shown to people anywhere.
+#[must_use]
+pub(crate) fn is_version(text: &str) -> bool {
+    const LONGEST: usize = 1024;
+    !text.trim().is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
+}
+
 /// Good, bad or unproven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,18 +5,12 @@ use std::time::Duration;
 use super::conditions::Known;
 use super::fault::Draft;
 use super::item::Item;
-use super::keys::{Keys, LONGEST, Later, Reader};
+use super::keys::{Keys, LONGEST, Reader};
 use super::steps::argv;
 use super::{names, signals};
 use crate::model::{Current, Glob, Pick, ReleaseRule, SourceKind, Unchecked};
 
 const DEFAULT_GOOD_AFTER: Duration = Duration::from_secs(30 * 60);
-
-/// What says which release runs, in later versions.
-const LATER_CURRENT: [Later; 1] = [(
-    "run",
-    "write the version to a file and use `file`, or call `backstop deploy` from the pipeline",
-)];
 
 /// Placeholders that a target check may use: nothing has been decided yet.
 const IN_CHECK: [&str; 4] = ["service", "current", "target", "host"];
@@ -87,7 +81,7 @@ fn current(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
         &[],
         r,
     )?;
-    let kind = keys.one_of(&["symlink", "file", "metric"], &LATER_CURRENT, r)?;
+    let kind = keys.one_of(&["symlink", "file", "metric", "run"], &[], r)?;
     if kind.key != "metric" {
         for key in ["label", "source"] {
             if let Some(item) = keys.get(key) {
@@ -99,6 +93,7 @@ fn current(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
     match kind.key.as_str() {
         "symlink" => names::path(&kind, r).map(Current::Symlink),
         "file" => names::path(&kind, r).map(Current::File),
+        "run" => argv(&kind, &[], r).map(Current::Run),
         _ => metric(&keys, &kind, known, r),
     }
 }

@@ -13,6 +13,7 @@
 mod answer;
 mod certificates;
 mod client;
+mod command;
 mod connect;
 pub mod exposition;
 mod fault;
@@ -24,6 +25,7 @@ mod scrape;
 mod selfcheck;
 mod stopwatch;
 mod tcp;
+mod version;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use reqwest::Url;
 
 pub use client::Client;
 pub use selfcheck::selfcheck;
+pub use version::VersionCommand;
 
 use crate::model::{Gap, GapKind, Outcome, Selector, Short, Source, SourceKind};
 use log::Log;
@@ -189,7 +192,7 @@ impl Sensor {
     #[must_use]
     pub const fn is_unsettled(&self) -> bool {
         match &self.kind {
-            Kind::Run(run) => run.is_unsettled(),
+            Kind::Run(run) => run.command.is_unsettled(),
             Kind::Scrape(_) | Kind::Probe(_) | Kind::Tcp(_) | Kind::Log(_) => false,
         }
     }
@@ -199,7 +202,7 @@ impl Sensor {
     /// dropped instead kills it.
     pub async fn settle(&mut self) {
         if let Kind::Run(run) = &mut self.kind {
-            run.settle().await;
+            run.command.settle().await;
         }
     }
 
@@ -226,7 +229,7 @@ impl Sensor {
     fn late(&self, bytes: u64) -> Gap {
         let within = Short(self.timeout);
         if let Kind::Run(_) = self.kind {
-            return run::unknown(format!("did not end within {within}"));
+            return command::unknown(format!("did not end within {within}"));
         }
         if self.kind.is_resolving() {
             return Gap::new(
