@@ -30,9 +30,10 @@ use super::exposition::Framing;
 use super::fault;
 use crate::model::{Gap, GapKind};
 
-/// Bytes that are read at once, and the most that the head of an answer may
+/// Most bytes that are read at once, and the most that the head of an answer may
 /// have: fewer cost more system calls, more cost memory for each sample that is
-/// under way, and the nearest cache.
+/// under way, and the nearest cache. An answer that is awaited has 8 KiB,
+/// which grow with what comes.
 const READ: usize = 32 << 10;
 
 /// Bytes that are decompressed at once.
@@ -85,7 +86,7 @@ impl Answer {
         wire: Box<dyn Wire>,
     ) -> Result<Self, Gap> {
         let (sender, http) = Builder::new()
-            .read_buf_exact_size(Some(READ))
+            .max_buf_size(READ)
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|error| early(&error))?;
