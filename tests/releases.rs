@@ -8,7 +8,8 @@ use backstop::guard::{
     Command, Engine, Event, Incident, Note, Order, Person, Phase, Service, What,
 };
 use backstop::model::{
-    Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Standing, StepEnd, Word,
+    Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, Standing, StepEnd,
+    Word,
 };
 use backstop::view::{Report, Status, Style};
 
@@ -23,6 +24,10 @@ type       = "probe"
 url        = "http://127.0.0.1:8080/health"
 fail_after = 1
 pass_after = 1
+
+[sources.app]
+type = "scrape"
+url  = "http://127.0.0.1:9464/metrics"
 
 [triggers.down]
 when     = "web is down for 10s"
@@ -107,6 +112,31 @@ impl World {
             tick: self.at,
             wall_ahead_ms: 0,
         });
+    }
+
+    /// A page on which so many processes say that they run a version.
+    fn page(&mut self, versions: &[(&str, usize)]) {
+        let mut samples = Vec::new();
+        for (version, processes) in versions {
+            for pod in 0..*processes {
+                let labels = [
+                    ("pod", format!("{version}-{pod}")),
+                    ("version", (*version).into()),
+                ];
+                let labels = labels.map(|(name, value)| (name.to_owned(), value));
+                samples.push(Sample {
+                    series: Arc::new(Series::new("app_build_info", labels.to_vec())),
+                    value: 1.0,
+                });
+            }
+        }
+        self.step(Event::Sampled {
+            service: "shop".into(),
+            source: "app".into(),
+            tick: self.at + Duration::from_secs(5),
+            outcome: Outcome::Scraped(samples),
+        });
+        self.tick();
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -492,4 +522,94 @@ fn a_migration_is_remembered_over_more_releases_than_are_kept() {
     world.say("v70", Word::Good);
     world.breaks("v80");
     assert_eq!(world.ordered(), ["roll v70"]);
+}
+
+/// The running release is what the processes say.
+const BY_METRIC: &str =
+    r#"current = { metric = "app_build_info", label = "version", source = "app" }"#;
+
+#[test]
+fn a_release_that_is_rolled_out_slowly_is_rolled_back_from_by_its_own_evidence() {
+    let mut world = World::new(BY_METRIC);
+    for _ in 0..8 {
+        world.page(&[("v1", 5)]);
+    }
+    assert_eq!(world.standing("v1"), Standing::Good);
+    world.page(&[("v1", 4), ("v2", 1)]);
+    assert!(
+        world
+            .status()
+            .contains("mixed: v1 4 of 5 processes, v2 1 of 5"),
+        "{}",
+        world.status()
+    );
+    // Breached from here on: a change at each page would never let it fire.
+    world.up = false;
+    world.page(&[("v1", 3), ("v2", 2)]);
+    world.page(&[("v1", 2), ("v2", 3)]);
+    world.page(&[("v2", 5)]);
+    assert_eq!(world.ordered(), ["roll v1"]);
+    let changes = world.notes.iter().filter(|n| n.what == What::Release);
+    assert_eq!(changes.count(), 2, "v1 at first sight, then v2");
+}
+
+#[test]
+fn a_release_that_runs_beside_another_is_not_proven() {
+    let mut world = World::new(BY_METRIC);
+    for _ in 0..8 {
+        world.page(&[("v1", 5)]);
+    }
+    for _ in 0..30 {
+        world.page(&[("v1", 4), ("v2", 1)]);
+    }
+    assert_eq!(world.standing("v2"), Standing::Unproven);
+    for _ in 0..10 {
+        world.page(&[("v2", 5)]);
+    }
+    assert_eq!(
+        world.last(What::Release),
+        "release v2 runs alone: the one beside it is gone"
+    );
+    for _ in 0..8 {
+        world.page(&[("v2", 5)]);
+    }
+    assert_eq!(world.standing("v2"), Standing::Good);
+}
+
+#[test]
+fn a_rollback_of_half_a_rollout_is_cured_while_its_processes_still_go() {
+    let mut world = World::new(BY_METRIC);
+    for _ in 0..8 {
+        world.page(&[("v1", 5)]);
+    }
+    world.up = false;
+    for _ in 0..3 {
+        world.page(&[("v1", 3), ("v2", 2)]);
+    }
+    assert_eq!(world.ordered(), ["roll v1"]);
+    let order = world.orders[0].clone();
+    world.step(Event::Starting {
+        service: "shop".into(),
+        ticket: order.ticket,
+        step: order.step,
+    });
+    world.page(&[("v1", 4), ("v2", 1)]);
+    world.step(Event::Finished {
+        service: "shop".into(),
+        ticket: order.ticket,
+        step: order.step,
+        end: StepEnd {
+            how: HowEnded::Succeeded,
+            output: Output::default(),
+            took: Duration::from_secs(1),
+        },
+    });
+    world.up = true;
+    for _ in 0..4 {
+        world.page(&[("v1", 5)]);
+    }
+    assert!(matches!(world.service().phase, Phase::Cooling { .. }));
+    assert_eq!(world.service().releases.running.as_deref(), Some("v1"));
+    assert_eq!(world.standing("v2"), Standing::Bad);
+    assert_eq!(world.orders.len(), 1, "its own rollback is no deployment");
 }

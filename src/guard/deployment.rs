@@ -4,13 +4,31 @@
 //! Evidence against one release never acts on another; so whatever is under way
 //! against the one before ends, unless the agent itself put the release there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::desk::Desk;
+use super::rollout::Turned;
 use super::{Outcome, Person, Phase, Service, What};
 use crate::model::{self, Current, Policy, Said, Standing, Word};
 
 impl Service {
+    /// What a page says of the versions that run.
+    pub(crate) fn paged(&mut self, source: &str, outcome: &model::Outcome, desk: &mut Desk<'_>) {
+        let policy = Arc::clone(&self.policy);
+        let page = versions(&policy, source, outcome);
+        let ours = self.is_rolling_back();
+        match self.releases.paged(&page, ours, desk.at) {
+            Some(Turned::Running(version)) => self.released(&version, desk),
+            Some(Turned::Alone) => {
+                let version = self.releases.running.as_deref().unwrap_or_default();
+                let reason = format!("release {version} runs alone: the one beside it is gone");
+                self.note(What::Release, None, None, &reason, desk);
+            }
+            None => {}
+        }
+    }
+
     pub(crate) fn released(&mut self, version: &str, desk: &mut Desk<'_>) {
         let before = self.releases.running().cloned();
         if before.as_ref().is_some_and(|r| r.version == version) {
@@ -31,7 +49,14 @@ impl Service {
             Some(before) if ours => {
                 format!("release {version} runs again after {}", before.version)
             }
-            Some(before) => format!("release {version} replaces {}", before.version),
+            Some(before) => match &self.releases.rollout {
+                Some(rollout) => format!(
+                    "release {version} is being rolled out beside {}: {}",
+                    before.version,
+                    rollout.in_words()
+                ),
+                None => format!("release {version} replaces {}", before.version),
+            },
         };
         if self.incident.is_some() {
             self.note(What::Release, None, None, &reason, desk);
@@ -128,33 +153,30 @@ impl Service {
     }
 }
 
-/// The version that a scrape says is running: the label's one value among the
-/// selected series that are not zero. Several at once are a rolling deploy,
-/// which is no release until it is over.
-pub(super) fn running_by_metric<'a>(
+/// How many processes a scrape says run which version: the selected series that
+/// are not zero, by the label.
+pub(super) fn versions<'a>(
     policy: &Policy,
     source: &str,
     outcome: &'a model::Outcome,
-) -> Option<&'a str> {
-    let Current::Metric {
+) -> BTreeMap<&'a str, u32> {
+    let mut versions = BTreeMap::new();
+    if let Some(Current::Metric {
         metric,
         label,
         source: carrier,
-    } = &policy.release.as_ref()?.current
-    else {
-        return None;
-    };
-    let model::Outcome::Scraped(samples) = outcome else {
-        return None;
-    };
-    if source != carrier {
-        return None;
+    }) = policy.release.as_ref().map(|rule| &rule.current)
+        && source == carrier
+        && let model::Outcome::Scraped(samples) = outcome
+    {
+        let said = samples
+            .iter()
+            .filter(|s| s.value != 0.0 && metric.matches(&s.series))
+            .map(|s| s.series.label(label))
+            .filter(|v| !v.is_empty());
+        for version in said {
+            *versions.entry(version).or_default() += 1;
+        }
     }
-    let mut versions = samples
-        .iter()
-        .filter(|s| s.value != 0.0 && metric.matches(&s.series))
-        .map(|s| s.series.label(label))
-        .filter(|v| !v.is_empty());
-    let version = versions.next()?;
-    versions.all(|v| v == version).then_some(version)
+    versions
 }

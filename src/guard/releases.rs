@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Rollout;
 use crate::model::{Moment, Pick, Release, ReleaseRule, Said, Standing, Word};
 
 /// Most releases remembered; the oldest that is neither running nor the newest
@@ -30,6 +31,9 @@ pub struct Releases {
     /// Those that people said came with a migration that cannot be taken back.
     #[serde(default)]
     pub irreversible: Vec<Irreversible>,
+    /// The versions that run at once, while there are several.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
     /// The last change that was a deployment, not the agent's own rollback.
     pub deployed: Option<Moment>,
     /// Since when the running release has had no breach.
@@ -111,7 +115,7 @@ impl Releases {
     /// Counts one tick of the running release. Returns its version when this
     /// tick makes it good.
     pub(crate) fn ticked(&mut self, at: Moment, tick: Tick, good_after: Duration) -> Option<&str> {
-        if tick == Tick::Breach {
+        if tick == Tick::Breach || self.rollout.is_some() {
             self.start_anew(at);
             return None;
         }

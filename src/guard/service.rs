@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::deployment::running_by_metric;
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
@@ -149,12 +148,7 @@ impl Service {
         desk: &mut Desk<'_>,
     ) {
         let policy = Arc::clone(&self.policy);
-        if let Some(version) = running_by_metric(&policy, source, outcome)
-            && self.releases.running.as_deref() != Some(version)
-        {
-            let version = version.to_owned();
-            self.released(&version, desk);
-        }
+        self.paged(source, outcome, desk);
         self.judge.sampled(&policy, source, tick, outcome);
     }
 
@@ -308,6 +302,10 @@ impl Service {
         let policy = Arc::clone(&self.policy);
         self.judge.revise(&old, &policy);
         self.post(desk.at);
+        let seen_by = |policy: &Policy| policy.release.as_ref().map(|r| r.current.clone());
+        if seen_by(&old) != seen_by(&policy) {
+            self.releases.rollout = None;
+        }
         self.spent
             .retain(|t| policy.triggers.iter().any(|x| x.name == *t));
         let reason = format!("policy {hash} replaces {}", self.policy_hash);

@@ -128,7 +128,7 @@ flag = "exposed"
         if rng.one_in(3) {
             let _ = writeln!(text, "blame = \"{}\"", rng.pick(&["5m", "1h"]));
         }
-        let target: &str = *rng.pick(&[
+        let target = *rng.pick(&[
             "",
             "",
             "",

@@ -19,6 +19,9 @@ pub struct ReleaseStatus {
     pub since: Option<String>,
     /// How long that is.
     pub lasting: Option<String>,
+    /// The versions that run at once, while there are several:
+    /// `v1 3 of 5 processes, v2 2 of 5`.
+    pub mixed: Option<String>,
     /// The version that a rollback would go to.
     pub target: Option<String>,
     /// Why there is none.
@@ -68,6 +71,10 @@ impl ReleaseStatus {
             standing: running.map(|r| r.standing.name().into()),
             since: running.map(|r| desk.time(r.deployed)),
             lasting: running.map(|r| desk.ago(r.deployed)),
+            mixed: releases
+                .rollout
+                .as_ref()
+                .map(|rollout| value::one_line(&rollout.in_words(), TEXT)),
             target: target
                 .as_ref()
                 .and_then(|t| t.as_ref().ok())

@@ -242,6 +242,9 @@ impl ServiceStatus {
             }
             _ => "not known yet".into(),
         };
+        if let Some(mixed) = &release.mixed {
+            let _ = write!(text, "; mixed: {mixed}");
+        }
         let mut tone = Tone::Plain;
         if let Some(target) = &release.target {
             let _ = write!(text, "; a rollback would go to {target}");
