@@ -281,6 +281,8 @@ fn simulate(seed: u64) -> (u64, u64) {
 fn settle(simulation: &mut Simulation) {
     simulation.world.chaos = false;
     simulation.revise();
+    // A flag without an end is a person that goes on saying so.
+    simulation.step(world::taken_back());
     for _ in 0..QUIET {
         simulation.tick();
     }

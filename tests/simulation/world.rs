@@ -341,6 +341,23 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
     }
 }
 
+/// Whoever said that there is a breach takes it back.
+pub(crate) fn taken_back() -> Event {
+    Event::Pushed {
+        service: SERVICE.to_owned(),
+        source: "people".to_owned(),
+        by: Person {
+            name: "alice".to_owned(),
+            roles: vec!["lead".to_owned()],
+        },
+        push: Push::Said {
+            name: "breach".to_owned(),
+            what: Said::Clear,
+            reason: "it is over".to_owned(),
+        },
+    }
+}
+
 /// Something that somebody tells a source, sensible or not.
 fn said(rng: &mut Rng) -> Push {
     if rng.one_in(4) {
