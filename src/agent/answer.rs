@@ -81,6 +81,7 @@ impl Keeper {
             &Rest {
                 diagnosis: &self.diagnosis(),
                 journal: &self.scribe.health(),
+                refusals: &self.refusals,
                 journal_waiting: handed.saturating_sub(written),
                 outbox: &self.outbox.counts(),
             },

@@ -26,7 +26,7 @@ use super::sampler::Batch;
 use super::scribe::{Durable, Health, Scribe, Stepped};
 use super::stop::{GRACE, Stop, WRITE};
 use super::systemd::Manager;
-use crate::control::{Reloaded, Request};
+use crate::control::{Refusals, Reloaded, Request};
 use crate::guard::{Command, Engine, Event, Notice, Snapshot};
 use crate::model::Moment;
 use crate::tell::Outbox;
@@ -58,6 +58,8 @@ pub(super) struct Keeper {
     pub(super) manager: Manager,
     pub(super) metrics: Metrics,
     pub(super) outbox: Arc<Outbox>,
+    /// Callers over HTTP that were refused.
+    pub(super) refusals: Arc<Refusals>,
     pub(super) letters: mpsc::UnboundedSender<Letter>,
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     /// Where tasks report to.
@@ -114,6 +116,8 @@ pub(super) struct Parts {
     pub(super) roster: Roster,
     pub(super) manager: Manager,
     pub(super) outbox: Arc<Outbox>,
+    /// Callers over HTTP that were refused.
+    pub(super) refusals: Arc<Refusals>,
     pub(super) letters: mpsc::UnboundedSender<Letter>,
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -131,6 +135,7 @@ impl Keeper {
             manager: parts.manager,
             metrics: Metrics::new(),
             outbox: parts.outbox,
+            refusals: parts.refusals,
             letters: parts.letters,
             reloads: parts.reloads,
             inputs: parts.inputs,

@@ -13,14 +13,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::scribe::Health;
-use crate::control::Diagnosis;
+use crate::control::{Diagnosis, Refusals};
 use crate::guard::{Note, Snapshot, What};
 use crate::model::{Gap, Value, Verdict};
 use crate::sense::Sampled;
 use crate::tell::Counts;
 
 /// Every metric: its name as it is exposed, its type, its help.
-pub const METRICS: [(&str, &str, &str); 26] = [
+pub const METRICS: [(&str, &str, &str); 27] = [
     (
         "backstop_build_info",
         "gauge",
@@ -122,6 +122,11 @@ pub const METRICS: [(&str, &str, &str); 26] = [
         "Steps of plans that could not be done as things are.",
     ),
     (
+        "backstop_http_refused_total",
+        "counter",
+        "Callers over HTTP that were refused, by reason: `unknown_token`, `role`, `too_large`, `malformed`.",
+    ),
+    (
         "backstop_journal_broken",
         "gauge",
         "1 while nothing is kept: then nothing is rolled back.",
@@ -186,12 +191,14 @@ pub(super) struct Metrics {
     outbox_waiting: Numbers,
     outbox_delivered: Counters,
     outbox_failed: Counters,
+    http_refused: Counters,
 }
 
 /// What is asked for beside the engine's state.
 pub(super) struct Rest<'a> {
     pub(super) diagnosis: &'a Diagnosis,
     pub(super) journal: &'a Health,
+    pub(super) refusals: &'a Refusals,
     pub(super) journal_waiting: u64,
     pub(super) outbox: &'a std::collections::BTreeMap<String, Counts>,
 }
@@ -248,6 +255,7 @@ impl Metrics {
             outbox_waiting: register(r, "backstop_outbox_waiting", Numbers::default()),
             outbox_delivered: register(r, "backstop_outbox_delivered_total", Counters::default()),
             outbox_failed: register(r, "backstop_outbox_failed_total", Counters::default()),
+            http_refused: register(r, "backstop_http_refused_total", Counters::default()),
             registry,
         }
     }
@@ -328,6 +336,10 @@ impl Metrics {
                 counts.delivered,
             );
             upto(&self.outbox_failed.get_or_create(&of()), counts.failed);
+        }
+        for (reason, count) in rest.refusals.counts() {
+            let of = vec![("reason", reason.to_owned())];
+            upto(&self.http_refused.get_or_create(&of), count);
         }
         let mut page = String::new();
         // Writing into a string does not fail.
@@ -434,6 +446,7 @@ mod tests {
             &metrics.runs,
             &metrics.outbox_delivered,
             &metrics.outbox_failed,
+            &metrics.http_refused,
         ] {
             family.get_or_create(&none).inc();
         }

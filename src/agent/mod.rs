@@ -144,7 +144,11 @@ async fn guard(
 
     let mut tasks = JoinSet::new();
     let client = Client::new();
+    // Read once: a changed config takes a restart.
+    let (_, roles) = tokio::sync::watch::channel(Arc::new(config.clone()));
+    let api = Api::new(agent.clone(), roles);
     let mut keeper = Keeper::new(Parts {
+        refusals: Arc::clone(api.refusals()),
         engine: recovered.engine,
         scribe: Scribe::start(journal)?,
         roster: Roster::new(client, clock.clone(), inputs.clone()),
@@ -175,9 +179,6 @@ async fn guard(
         outbox.deliver().await;
     });
     tasks.spawn(watch.run());
-    // Read once: a changed config takes a restart.
-    let (_, roles) = tokio::sync::watch::channel(Arc::new(config.clone()));
-    let api = Api::new(agent.clone(), roles);
     if let Some(listener) = http {
         tasks.spawn(http::serve(listener, pages, agent, api.reading()));
     }

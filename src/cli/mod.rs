@@ -29,6 +29,7 @@ mod rollback;
 mod run;
 mod socket;
 mod status;
+mod token;
 mod unfreeze;
 mod watch;
 
@@ -84,6 +85,7 @@ enum Command {
     Reload(reload::Args),
     Watch(watch::Args),
     Notify(notify::Args),
+    Token(token::Args),
     Completions(completions::Args),
     Man(man::Args),
     DemoService(demo::ServiceArgs),
@@ -154,6 +156,7 @@ impl Cli {
             Command::Reload(args) => reload::run(&args, &socket()),
             Command::Watch(args) => watch::run(args, &socket()),
             Command::Notify(args) => notify::run(&args),
+            Command::Token(args) => token::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
             Command::Replay(args) => replay::run(&args),

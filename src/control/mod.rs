@@ -20,6 +20,7 @@
 //! | `POST services/NAME/deploy` | takes [`Deploy`] |
 //! | `POST services/NAME/release` | takes [`Declare`] |
 //! | `POST services/NAME/push` | takes [`Push`] |
+//! | `POST services/NAME/sources/SOURCE` | what a source is told: [`Push`], or Alertmanager's webhook; over TCP too, with a token |
 //! | `POST reload` | [`Reloaded`] |
 //!
 //! Orders are answered with [`Taken`]: 200 when they were followed, 409 when the
@@ -28,6 +29,7 @@
 
 mod client;
 mod door;
+mod intake;
 mod line;
 mod orders;
 mod peer;
@@ -35,9 +37,12 @@ mod protocol;
 mod readings;
 mod request;
 mod server;
+mod tokens;
+mod webhook;
 
 pub use client::{Client, ClientError};
 pub use door::{Door, DoorError};
+pub use intake::MAX_INTAKE;
 pub use line::Line;
 pub use protocol::{
     Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, MAX_BODY, Malformed, Problem, Push, Rollback,
@@ -46,3 +51,5 @@ pub use protocol::{
 };
 pub use request::{Agent, Chronicle, Diagnosis, Gone, Reloaded, Request, Stepped};
 pub use server::Api;
+pub use tokens::{Refusals, sha256};
+pub use webhook::{MOST_ALERTS, Webhook, parse_webhook};

@@ -208,7 +208,12 @@ fn deployed_already(service: &Service, version: &str) -> Result<Option<Taken>, R
 }
 
 /// Steps an order; `nothing` is why it may have met nobody.
-async fn step(api: &Api, service: &str, event: Event, nothing: &str) -> Result<Response, Refusal> {
+pub(super) async fn step(
+    api: &Api,
+    service: &str,
+    event: Event,
+    nothing: &str,
+) -> Result<Response, Refusal> {
     let stepped = soon(api.agent().step(event)).await?;
     let notes: Vec<_> = stepped
         .commands

@@ -144,6 +144,7 @@ mod tests {
         let role = |users: &[&str], groups: &[&str]| Role {
             users: users.iter().map(|&s| s.to_owned()).collect(),
             groups: groups.iter().map(|&s| s.to_owned()).collect(),
+            ..Role::default()
         };
         Config {
             roles: [

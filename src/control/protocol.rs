@@ -134,6 +134,12 @@ pub struct Problem {
 #[error("{0}")]
 pub struct Malformed(String);
 
+impl Malformed {
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
 impl Taken {
     /// From the notes that an order caused in its service.
     pub(super) fn new(notes: Vec<Note>, not_durable: Option<String>) -> Self {

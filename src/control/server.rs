@@ -23,7 +23,8 @@ use super::door::{Door, Window};
 use super::peer::{Accounts, Peer};
 use super::protocol::{MAX_BODY, Malformed, Problem, shown};
 use super::request::{Agent, Chronicle, Gone};
-use super::{orders, readings};
+use super::tokens::Refusals;
+use super::{intake, orders, readings};
 use crate::guard::{Person, Service, Snapshot};
 use crate::model::Config;
 
@@ -42,6 +43,7 @@ pub struct Api {
     config: watch::Receiver<Arc<Config>>,
     /// One reading of the journal at a time, whoever asks for how many.
     reading: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
 }
 
 impl Api {
@@ -53,17 +55,30 @@ impl Api {
             agent,
             config,
             reading: Arc::new(Semaphore::new(1)),
+            refusals: Arc::default(),
         }
     }
 
-    /// The routes that only read, for anybody. What writes is answered with 405
-    /// and where to go instead. More routes may be merged in.
+    /// How callers were refused, for whoever counts.
+    #[must_use]
+    pub const fn refusals(&self) -> &Arc<Refusals> {
+        &self.refusals
+    }
+
+    /// The config in force.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// The routes that only read, for anybody, and those by which sources are told
+    /// something, for who shows a token. What else writes is answered with 405 and
+    /// where to go instead. More routes may be merged in.
     pub fn reading(&self) -> Router {
         let orders = Router::new()
             .route("/api/v1/incidents/{number}/{answer}", any(read_only))
             .route("/api/v1/services/{name}/{order}", any(read_only))
             .route("/api/v1/reload", any(read_only));
-        bounded(self.readings().merge(orders))
+        bounded(self.readings().merge(orders).merge(self.intake()))
             .method_not_allowed_fallback(read_only)
             .fallback(no_such_route)
     }
@@ -75,9 +90,19 @@ impl Api {
             .route("/api/v1/services/{name}/{order}", post(orders::order))
             .route("/api/v1/reload", post(orders::reload))
             .layer(Extension(self.clone()));
-        bounded(self.readings().merge(orders))
+        bounded(self.readings().merge(orders).merge(self.intake()))
             .method_not_allowed_fallback(wrong_method)
             .fallback(no_such_route)
+    }
+
+    /// What sources are told.
+    fn intake(&self) -> Router {
+        Router::new()
+            .route(
+                "/api/v1/services/{name}/sources/{source}",
+                post(intake::take),
+            )
+            .layer(Extension(self.clone()))
     }
 
     fn readings(&self) -> Router {
@@ -231,6 +256,12 @@ pub(super) struct Caller(Option<Peer>);
 impl Connected<IncomingStream<'_, Door>> for Caller {
     fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
         Self(Peer::of(stream.io().stream()).ok())
+    }
+}
+
+impl Caller {
+    pub(super) const fn peer(self) -> Option<Peer> {
+        self.0
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::TokenHash;
+
 /// `backstop.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -13,6 +15,8 @@ pub struct Config {
     pub http: Option<String>,
     /// Roles by name.
     pub roles: BTreeMap<String, Role>,
+    /// Tokens by name: what a program shows that pushes over HTTP.
+    pub tokens: BTreeMap<String, TokenHash>,
     /// Notifiers by name.
     pub notifiers: BTreeMap<String, Notifier>,
 }
@@ -24,6 +28,8 @@ pub struct Role {
     pub users: Vec<String>,
     /// Unix groups by name.
     pub groups: Vec<String>,
+    /// Tokens by name.
+    pub tokens: Vec<String>,
 }
 
 /// A way to reach people.

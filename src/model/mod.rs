@@ -17,6 +17,7 @@ mod sample;
 mod selector;
 mod series;
 mod step_end;
+mod token;
 mod verdict;
 
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
@@ -41,4 +42,5 @@ pub use sample::{Gap, GapKind, Outcome, Sample};
 pub use selector::{Selector, SelectorError};
 pub use series::Series;
 pub use step_end::{HowEnded, Output, StepEnd};
+pub use token::TokenHash;
 pub use verdict::{Finding, Proof, Verdict};

@@ -12,13 +12,16 @@ use toml::de::DeTable;
 use super::fault::{Draft, Fault};
 use super::item::Item;
 use super::keys::{Keys, Reader};
+use super::signals::undefined;
 use super::{names, notifiers};
-use crate::model::{Config, Role};
+use crate::model::{Config, Role, TokenHash};
 
 /// Where HTTP listens when the config does not say.
 const DEFAULT_HTTP: &str = "127.0.0.1:9911";
 
 const MOST_ROLES: usize = 1000;
+/// Each is compared with whatever is shown.
+const MOST_TOKENS: usize = 1000;
 const MOST_NOTIFIERS: usize = 100;
 
 /// What came of reading the agent's config file.
@@ -51,7 +54,7 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         0..0,
         "the agent config".into(),
         String::new(),
-        &["http", "roles", "notifiers"],
+        &["http", "roles", "tokens", "notifiers"],
         &[],
         r,
     );
@@ -59,9 +62,13 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         Some(item) => http(&item, r),
         None => Some(Some(DEFAULT_HTTP.to_owned())),
     };
+    let mut tokens = BTreeMap::new();
+    for item in named(&keys, "tokens", MOST_TOKENS, r) {
+        tokens.insert(item.key.clone(), token(&item, r));
+    }
     let mut roles = BTreeMap::new();
     for item in named(&keys, "roles", MOST_ROLES, r) {
-        roles.insert(item.key.clone(), role(&item, r));
+        roles.insert(item.key.clone(), role(&item, &tokens, r));
     }
     let mut read = BTreeMap::new();
     for item in named(&keys, "notifiers", MOST_NOTIFIERS, r) {
@@ -70,6 +77,7 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
     Some(Config {
         http: http?,
         roles: super::all(roles)?,
+        tokens: super::all(tokens)?,
         notifiers: super::all(read)?,
     })
 }
@@ -114,14 +122,33 @@ fn http(item: &Item<'_>, r: &mut Reader) -> Option<Option<String>> {
     Some(Some(text.to_owned()))
 }
 
-fn role(item: &Item<'_>, r: &mut Reader) -> Option<Role> {
+fn token(item: &Item<'_>, r: &mut Reader) -> Option<TokenHash> {
+    let keys = item.table(format!("token `{}`", item.key), &["sha256"], &[], r)?;
+    let hash = keys.need("sha256", "\"…\"", r)?;
+    let text = hash.string(r)?;
+    let read = TokenHash::parse(text.value);
+    if read.is_none() {
+        // What stands here instead may be the token itself: it is not repeated.
+        r.add(
+            hash.fault(
+                "value",
+                "`sha256` is no hash: 64 digits of hex are expected",
+            )
+            .hint("`backstop token NAME` makes a token and prints its hash"),
+        );
+    }
+    read
+}
+
+fn role(
+    item: &Item<'_>,
+    known: &BTreeMap<String, Option<TokenHash>>,
+    r: &mut Reader,
+) -> Option<Role> {
     let keys = item.table(
         format!("role `{}`", item.key),
-        &["users", "groups"],
-        &[(
-            "tokens",
-            "name Unix users or groups with `users` and `groups`",
-        )],
+        &["users", "groups", "tokens"],
+        &[],
         r,
     )?;
     let list = |key: &str, r: &mut Reader| match keys.get(key) {
@@ -134,7 +161,13 @@ fn role(item: &Item<'_>, r: &mut Reader) -> Option<Role> {
         None => Some(Vec::new()),
     };
     let (users, groups) = (list("users", r)?, list("groups", r)?);
-    if users.is_empty() && groups.is_empty() {
+    let tokens = list("tokens", r)?;
+    if let Some(item) = keys.get("tokens") {
+        for name in tokens.iter().filter(|name| !known.contains_key(*name)) {
+            r.add(undefined("token", name, &item, known.keys()));
+        }
+    }
+    if users.is_empty() && groups.is_empty() && tokens.is_empty() {
         r.add(
             Draft::error(
                 "missing",
@@ -144,5 +177,9 @@ fn role(item: &Item<'_>, r: &mut Reader) -> Option<Role> {
             .hint("add `users = [\"alice\"]` or `groups = [\"sre\"]`"),
         );
     }
-    Some(Role { users, groups })
+    Some(Role {
+        users,
+        groups,
+        tokens,
+    })
 }

@@ -187,11 +187,11 @@ async fn answer(mut engine: Engine, mut requests: mpsc::Receiver<Request>) {
 fn roles(me: &str) -> watch::Receiver<Arc<Config>> {
     let lead = Role {
         users: vec![me.to_owned()],
-        groups: Vec::new(),
+        ..Role::default()
     };
     let nobody = Role {
         users: vec!["nobody-of-this-name".into()],
-        groups: Vec::new(),
+        ..Role::default()
     };
     let config = Config {
         roles: BTreeMap::from([
