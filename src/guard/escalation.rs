@@ -29,7 +29,7 @@ impl Incident {
         let levels = policy.escalation.iter().map(|level| LevelState {
             due: match level.on {
                 LevelOn::After(after) => Some(at + after),
-                LevelOn::Failed => None,
+                LevelOn::Failed | LevelOn::When(_) => None,
             },
             told: 0,
             level: level.clone(),
@@ -123,7 +123,7 @@ impl Service {
         self.tell(kind, trigger, (reason, next, stop), notify, desk);
     }
 
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         kind: NoticeKind,
         trigger: Option<&str>,

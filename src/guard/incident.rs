@@ -262,7 +262,7 @@ impl RunRecord {
 }
 
 /// One level of the escalation chain and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LevelState {
     /// As the policy had it when the incident opened.
     pub level: Level,

@@ -12,6 +12,7 @@ mod escalation;
 mod event;
 mod gate;
 mod incident;
+mod levels;
 mod note;
 mod notice;
 mod phase;

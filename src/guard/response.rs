@@ -474,6 +474,7 @@ impl Service {
         let Some(mut incident) = self.incident.take() else {
             return;
         };
+        self.watch_levels(desk.at);
         incident.closed = Some(desk.at);
         incident.outcome = Some(outcome);
         incident.held = None;

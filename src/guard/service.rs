@@ -130,6 +130,7 @@ impl Service {
         };
         // What is told from now on counts.
         service.post(desk.at);
+        service.watch_levels(desk.at);
         desk.note(
             &service.policy.service,
             What::Revised,
@@ -180,6 +181,7 @@ impl Service {
             Phase::Acting(_) => self.check_step(desk),
             Phase::Verifying(_) => self.verify(desk),
         }
+        self.reach_levels(desk);
     }
 
     /// A trigger's state turned at this tick.
@@ -296,11 +298,13 @@ impl Service {
         self.retiring = false;
         if *self.policy == *policy {
             self.policy_hash = hash;
+            self.watch_levels(desk.at);
             return;
         }
         let old = std::mem::replace(&mut self.policy, policy);
         let policy = Arc::clone(&self.policy);
         self.judge.revise(&old, &policy);
+        self.watch_levels(desk.at);
         self.post(desk.at);
         let seen_by = |policy: &Policy| policy.release.as_ref().map(|r| r.current.clone());
         if seen_by(&old) != seen_by(&policy) {

@@ -314,6 +314,26 @@ impl Judge {
         self.watched.insert(key.to_owned(), watched);
     }
 
+    /// As [`Self::watch`], for a condition that goes on when evidence starts
+    /// anew. One of that key that is there already goes on.
+    pub fn watch_lasting(
+        &mut self,
+        policy: &Policy,
+        key: &str,
+        condition: &Condition,
+        from: Moment,
+    ) {
+        if !self.watched.contains_key(key) {
+            let watched = Watched::new(policy, &mut self.sources, condition.clone(), Some(from));
+            self.watched.insert(key.to_owned(), watched.lasting());
+        }
+    }
+
+    /// The keys of what is watched.
+    pub fn watched_keys(&self) -> impl Iterator<Item = &str> {
+        self.watched.keys().map(String::as_str)
+    }
+
     /// Forgets a watched condition.
     pub fn unwatch(&mut self, key: &str) {
         self.watched.remove(key);

@@ -23,6 +23,10 @@ const COVERAGE: f64 = 0.8;
 pub(super) struct Watched {
     condition: Condition,
     max_gap: Duration,
+    /// Whether it goes on when evidence starts anew: it is about what users see,
+    /// whichever release is to blame.
+    #[serde(default)]
+    lasting: bool,
     pub(super) ledger: Ledger,
     tracked: Tracked,
 }
@@ -39,9 +43,16 @@ impl Watched {
         Self {
             max_gap: max_gap(policy, &condition),
             condition,
+            lasting: false,
             ledger,
             tracked: Tracked::new("", tests),
         }
+    }
+
+    /// It goes on when evidence starts anew.
+    pub(super) const fn lasting(mut self) -> Self {
+        self.lasting = true;
+        self
     }
 
     pub(super) const fn condition(&self) -> &Condition {
@@ -61,6 +72,7 @@ impl Watched {
         sources: &[SourceState],
         change: &Change<'_>,
     ) {
+        self.lasting = old.lasting;
         change.carry(&mut self.ledger, old.ledger, old_sources, sources);
         if change.same_condition(&old.condition, &self.condition) {
             self.tracked.adopt(old.tracked);
@@ -68,6 +80,9 @@ impl Watched {
     }
 
     pub(super) fn restart(&mut self, at: Moment) {
+        if self.lasting {
+            return;
+        }
         self.ledger.restart(at);
         self.tracked.restart();
     }

@@ -493,7 +493,7 @@ pub enum Current {
 }
 
 /// One level of escalation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     /// Names of notifiers.
     pub notify: Vec<String>,
@@ -504,10 +504,13 @@ pub struct Level {
 }
 
 /// When a level of escalation is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LevelOn {
     /// So long after the incident opened; may be zero.
     After(Duration),
     /// At once when a rollback failed, was not cured or lost track.
     Failed,
+    /// While an incident is open and this condition's whole hold is met, which
+    /// may have begun before it.
+    When(Condition),
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::conditions::Known;
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::{LONGEST, Reader};
@@ -10,7 +11,7 @@ use crate::model::{Level, LevelOn};
 const MOST_LEVELS: usize = 100;
 
 /// The levels in order; `None` with a fault.
-pub(super) fn read(item: Option<Item<'_>>, r: &mut Reader) -> Option<Vec<Level>> {
+pub(super) fn read(item: Option<Item<'_>>, known: &Known, r: &mut Reader) -> Option<Vec<Level>> {
     let Some(item) = item else {
         return Some(Vec::new());
     };
@@ -18,14 +19,19 @@ pub(super) fn read(item: Option<Item<'_>>, r: &mut Reader) -> Option<Vec<Level>>
     let levels: Vec<_> = items
         .iter()
         .enumerate()
-        .filter_map(|(i, item)| level(i, item, r))
+        .filter_map(|(i, item)| level(i, item, known, r))
         .collect();
     (levels.len() == items.len()).then_some(levels)
 }
 
-fn level(index: usize, item: &Item<'_>, r: &mut Reader) -> Option<Level> {
+fn level(index: usize, item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Level> {
     let what = format!("escalation level {}", index + 1);
-    let keys = item.table(what.clone(), &["after", "on", "notify", "repeat"], &[], r)?;
+    let keys = item.table(
+        what.clone(),
+        &["after", "on", "when", "notify", "repeat"],
+        &[],
+        r,
+    )?;
     let notify = keys.need("notify", "[\"slack\"]", r).and_then(|item| {
         let strings = item.strings(r)?;
         if strings.is_empty() {
@@ -33,36 +39,22 @@ fn level(index: usize, item: &Item<'_>, r: &mut Reader) -> Option<Level> {
         }
         Some(strings.iter().map(|s| s.value.to_owned()).collect())
     });
-    let on = keys.get("on");
-    let after = keys.get("after");
-    let on = match (on, after) {
-        (Some(on), Some(after)) => {
-            r.add(
-                Draft::error(
-                    "conflict",
-                    after.key_at,
-                    "a level is reached at a time or on an event, not both",
-                )
-                .also(on.key_at, "the event"),
-            );
-            None
-        }
-        (Some(on), None) => on.choice(&[("failed", LevelOn::Failed)], r),
-        (None, Some(after)) => after
-            .duration(Duration::ZERO..=LONGEST, r)
-            .map(LevelOn::After),
-        (None, None) if index == 0 => Some(LevelOn::After(Duration::ZERO)),
-        (None, None) => {
-            r.add(
-                Draft::error(
-                    "missing",
-                    keys.at.clone(),
-                    format!("{what} does not say when it is reached"),
-                )
-                .hint("add `after = \"5m\"` or `on = \"failed\"`"),
-            );
-            None
-        }
+    let kinds = ["after", "on", "when"];
+    let on = if kinds.iter().any(|kind| keys.has(kind)) {
+        keys.one_of(&kinds, &[], r)
+            .and_then(|item| reached(&item, known, r))
+    } else if index == 0 {
+        Some(LevelOn::After(Duration::ZERO))
+    } else {
+        r.add(
+            Draft::error(
+                "missing",
+                keys.at.clone(),
+                format!("{what} does not say when it is reached"),
+            )
+            .hint("add `after = \"5m\"`, `on = \"failed\"` or `when = \"CONDITION\"`"),
+        );
+        None
     };
     let repeat = keys.duration("repeat", Duration::from_secs(1)..=LONGEST, r);
     Some(Level {
@@ -70,4 +62,15 @@ fn level(index: usize, item: &Item<'_>, r: &mut Reader) -> Option<Level> {
         on: on?,
         repeat,
     })
+}
+
+/// By what a level is reached.
+fn reached(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<LevelOn> {
+    match item.key.as_str() {
+        "after" => item
+            .duration(Duration::ZERO..=LONGEST, r)
+            .map(LevelOn::After),
+        "on" => item.choice(&[("failed", ())], r).map(|()| LevelOn::Failed),
+        _ => known.condition(item, r).map(LevelOn::When),
+    }
 }

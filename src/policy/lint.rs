@@ -237,7 +237,8 @@ fn signals(policy: &Policy, marks: &Marks, out: &mut Vec<Draft>) {
     }
 }
 
-/// Every condition of a policy: of triggers, verifications and check steps.
+/// Every condition of a policy: of triggers, verifications, check steps and
+/// levels of escalation.
 fn conditions(policy: &Policy) -> impl Iterator<Item = &Condition> {
     let plans = policy.plans.values();
     let steps = plans.clone().flat_map(|plan| &plan.steps);
@@ -250,6 +251,15 @@ fn conditions(policy: &Policy) -> impl Iterator<Item = &Condition> {
             StepAction::Check(condition) => Some(condition),
             _ => None,
         }))
+        .chain(
+            policy
+                .escalation
+                .iter()
+                .filter_map(|level| match &level.on {
+                    LevelOn::When(condition) => Some(condition),
+                    LevelOn::After(_) | LevelOn::Failed => None,
+                }),
+        )
 }
 
 fn unused(policy: &Policy, marks: &Marks, out: &mut Vec<Draft>) {

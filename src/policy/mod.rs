@@ -229,7 +229,7 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
     let release = releases::read(keys.get("release"), &known, r);
     let plans = plans::read(keys.get("plans"), keys.get("release").is_some(), &known, r);
     triggers::check_plans(&triggers, &plans, &known, r);
-    let escalation = escalation::read(keys.get("escalation"), r);
+    let escalation = escalation::read(keys.get("escalation"), &known, r);
     Some(Policy {
         service: service?,
         mode,

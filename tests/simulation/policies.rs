@@ -218,6 +218,9 @@ flag = "exposed"
         text.push_str("\n[[escalation]]\nafter = \"5m\"\nnotify = [\"pager\"]\nrepeat = \"15m\"\n");
     }
     if rng.one_in(2) {
+        text.push_str("\n[[escalation]]\nwhen = \"error_rate > 5% for 5m\"\nnotify = [\"cto\"]\nrepeat = \"1h\"\n");
+    }
+    if rng.one_in(2) {
         text.push_str("\n[[escalation]]\non = \"failed\"\nnotify = [\"boss\"]\n");
     }
     load(&text)
