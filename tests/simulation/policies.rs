@@ -133,6 +133,7 @@ flag = "exposed"
             "",
             "",
             "target = { fallback = \"previous\" }\n",
+            "target = { fallback = \"previous\" }\n",
             "target = { check = [\"/bin/true\", \"{target}\"] }\n",
             "target = { check = [\"/bin/true\", \"{target}\"], otherwise = \"next\" }\n",
             "target = { rule = \"newest-good\", check = [\"/bin/true\", \"{target}\"], otherwise = \"next\", fallback = \"previous\" }\n",
@@ -140,7 +141,7 @@ flag = "exposed"
             "target = { version = \"v1\" }\n",
         ]);
         text.push_str(target);
-        if rng.one_in(8) {
+        if rng.one_in(24) {
             let _ = writeln!(
                 text,
                 "irreversible_since = \"{}\"",

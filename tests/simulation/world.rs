@@ -318,9 +318,13 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
             version: format!("v{}", 1 + rng.below(world.last_version + 1)),
             word: *rng.pick(&[
                 Word::Good,
+                Word::Good,
+                Word::Good,
+                Word::Good,
                 Word::Bad,
                 Word::Unproven,
                 Word::Irreversible,
+                Word::Reversible,
                 Word::Reversible,
                 Word::Reversible,
             ]),
