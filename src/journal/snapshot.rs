@@ -14,7 +14,7 @@ use crate::model::Moment;
 
 const FORMAT: &str = "backstop snapshot";
 /// Rises with every change that an older reader would misread.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The first line of a snapshot: what to go on from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

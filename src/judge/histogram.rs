@@ -17,7 +17,7 @@ use crate::model::Value;
 
 /// The increase of each bucket, by column (the order in which the bounds were
 /// first seen), over one or several scrapes. A missing column is 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Columns {
     pub(super) counts: Vec<f64>,
     pub(super) cover: Cover,
@@ -33,6 +33,8 @@ impl Pack for Columns {
     fn unpack(from: &mut Unpacking<'_>) -> Self {
         let cover = Cover::unpack(from);
         let columns = from.whole();
+        // Each takes a byte at least.
+        let columns = columns.min(from.left() as u64);
         Self {
             counts: (0..columns).map(|_| from.float()).collect(),
             cover,

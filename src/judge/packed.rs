@@ -6,8 +6,15 @@
 //! 8 bytes here, where a struct of them takes 32. Numbers are LEB128, seven
 //! bits a byte; a float that is not a whole count of up to 53 bits is kept as
 //! its eight bytes, so that every value comes back to the last bit.
+//!
+//! A snapshot has the bytes as they are, in base64 (RFC 4648): as numbers in
+//! JSON they would be four times as long, and a start would be as much later.
 
 use std::collections::VecDeque;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
 
 /// What can be kept in bytes, and comes back equal.
 pub(super) trait Pack: Sized {
@@ -18,7 +25,8 @@ pub(super) trait Pack: Sized {
 }
 
 /// The bytes: written at the end, dropped from the front.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(super) struct Packed(VecDeque<u8>);
 
 /// Reads from somewhere in the bytes onward.
@@ -77,6 +85,20 @@ impl Packed {
             self.0.reserve_exact((self.0.len() / 8).max(32));
         }
         self.0.push_back(byte as u8);
+    }
+}
+
+impl TryFrom<String> for Packed {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Ok(Self(BASE64_STANDARD.decode(text)?.into()))
+    }
+}
+
+impl From<Packed> for String {
+    fn from(packed: Packed) -> Self {
+        BASE64_STANDARD.encode(Vec::from(packed.0))
     }
 }
 

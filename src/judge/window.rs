@@ -36,11 +36,8 @@ pub(super) trait Summary: Clone + Default + Pack {
 
 /// Entries in the order of time, with their sum.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Stored<T>", into = "Stored<T>")]
-#[serde(bound(
-    serialize = "T: Summary + Serialize",
-    deserialize = "T: Summary + Deserialize<'de>"
-))]
+#[serde(try_from = "Stored", into = "Stored")]
+#[serde(bound = "T: Summary")]
 pub(super) struct Window<T: Summary> {
     /// All entries: the time since the one before, and what it adds.
     packed: Packed,
@@ -73,9 +70,11 @@ struct Front<T> {
 
 /// What is written of a window.
 #[derive(Serialize, Deserialize)]
-struct Stored<T> {
-    entries: Vec<(Moment, T)>,
+struct Stored {
+    entries: usize,
     older: usize,
+    before: Moment,
+    packed: Packed,
 }
 
 impl<T: Summary> Default for Window<T> {
@@ -208,27 +207,52 @@ impl<T: Summary> Window<T> {
     }
 }
 
-impl<T: Summary> From<Stored<T>> for Window<T> {
-    fn from(stored: Stored<T>) -> Self {
-        let mut window = Self::default();
-        let older = stored.older.min(stored.entries.len());
-        for (i, (at, own)) in stored.entries.into_iter().enumerate() {
-            if i < older {
-                window.append(at, &own);
-            } else {
-                window.push(at, own);
+impl<T: Summary> TryFrom<Stored> for Window<T> {
+    type Error = &'static str;
+
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+        let Stored {
+            entries,
+            older,
+            before,
+            packed,
+        } = stored;
+        let mut newer = T::default();
+        let mut last = before;
+        let mut reading = packed.read();
+        for i in 0..entries {
+            if reading.left() == 0 {
+                return Err("a window has fewer entries than it says");
+            }
+            last = last + Duration::from_millis(reading.whole());
+            let own = T::unpack(&mut reading);
+            if i >= older {
+                newer.add(&own);
             }
         }
-        window.turn_over(older);
-        window
+        if reading.left() > 0 {
+            return Err("a window has more entries than it says");
+        }
+        let mut window = Self {
+            packed,
+            entries,
+            before,
+            last,
+            newer,
+            ..Self::default()
+        };
+        window.turn_over(older.min(entries));
+        Ok(window)
     }
 }
 
-impl<T: Summary> From<Window<T>> for Stored<T> {
+impl<T: Summary> From<Window<T>> for Stored {
     fn from(window: Window<T>) -> Self {
         Self {
+            entries: window.entries,
             older: window.older,
-            entries: window.iter().collect(),
+            before: window.before,
+            packed: window.packed,
         }
     }
 }
@@ -248,27 +272,13 @@ pub(super) fn plus(a: f64, b: f64) -> f64 {
     (a + b).clamp(f64::MIN, f64::MAX)
 }
 
-/// How much of a window its samples account for. Written as a pair, like all
-/// that windows hold in numbers: a snapshot has thousands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "(u64, u32)", into = "(u64, u32)")]
+/// How much of a window its samples account for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Cover {
     /// Milliseconds between samples that were counted.
     pub(super) ms: u64,
     /// The samples.
     pub(super) scrapes: u32,
-}
-
-impl From<(u64, u32)> for Cover {
-    fn from((ms, scrapes): (u64, u32)) -> Self {
-        Self { ms, scrapes }
-    }
-}
-
-impl From<Cover> for (u64, u32) {
-    fn from(cover: Cover) -> Self {
-        (cover.ms, cover.scrapes)
-    }
 }
 
 impl Cover {
@@ -305,29 +315,12 @@ impl Pack for Cover {
 }
 
 /// Events of one or several scrapes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "(f64, f64, Cover)", into = "(f64, f64, Cover)")]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Counts {
     /// A ratio's `of`; 0 for other signals.
     pub(super) hits: f64,
     pub(super) events: f64,
     pub(super) cover: Cover,
-}
-
-impl From<(f64, f64, Cover)> for Counts {
-    fn from((hits, events, cover): (f64, f64, Cover)) -> Self {
-        Self {
-            hits,
-            events,
-            cover,
-        }
-    }
-}
-
-impl From<Counts> for (f64, f64, Cover) {
-    fn from(counts: Counts) -> Self {
-        (counts.hits, counts.events, counts.cover)
-    }
 }
 
 impl Pack for Counts {

@@ -227,11 +227,11 @@ fn files_of_a_newer_version_are_named_and_left_alone() {
     let name = name.clone();
     *bytes = String::from_utf8(bytes.clone())
         .unwrap()
-        .replacen("\"version\":1", "\"version\":2", 1)
+        .replacen("\"version\":2", "\"version\":3", 1)
         .into_bytes();
     let (_, seen) = recover(&changed);
     let said: Vec<_> = seen.damage.iter().map(ToString::to_string).collect();
-    let expected = format!("{name}: format version 2; this backstop reads version 1");
+    let expected = format!("{name}: format version 3; this backstop reads version 2");
     assert_eq!(said, [expected]);
     assert!(seen.snapshot.is_some(), "the one before still serves");
 }
