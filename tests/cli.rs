@@ -69,7 +69,7 @@ fn what_makes_no_sense_is_refused_with_2() {
         &["freeze", "checkout", "--for", "1M", "--reason", "x"],
         &["freeze", "checkout", "--for", "31d", "--reason", "x"],
         &["freeze", "checkout", "--for", "soon", "--reason", "x"],
-        &["report", "1", "--format", "html"],
+        &["report", "1", "--format", "pdf"],
         &["notify", "test"],
         &["man", "explode"],
         &["check", "no-such-file.toml"],

@@ -414,6 +414,7 @@ fn contract_policy() -> Policy {
                 },
                 risk: None,
                 expect: None,
+                goal: None,
             },
         )]
         .into(),

@@ -238,6 +238,7 @@ impl World {
             incident: self.incident(),
             notes: None,
             steps: &[],
+            signals: None,
             policy: Some(&self.service().policy),
             host: "h",
             now: state.now,

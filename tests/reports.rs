@@ -60,3 +60,57 @@ fn an_incident_that_the_state_has_forgotten_is_told_from_the_journal() {
     assert_eq!(none.0, Some(1));
     assert!(none.1.contains("there is no incident 99"), "{none:?}");
 }
+
+#[test]
+fn a_report_has_the_curve_of_what_happened_and_no_markup_from_outside() {
+    let mut host = Host::new("report");
+    host.release("good");
+    let policy = format!(
+        "{}[triggers.errors]\nwhen = \"error_rate > 5% for 1s\"\nseverity = \"critical\"\n\
+         [release]\ncurrent = {{ symlink = \"DIR/current\" }}\ngood_after = \"1s\"\n\
+         [plans.rollback]\nexpect = \"1m\"\ngoal = \"1ms\"\n\
+         verify = {{ require = [\"error_rate < 5% for 1s\"], within = \"30s\", watch = \"1s\" }}\n\
+         [[plans.rollback.steps]]\nname = \"point current back\"\n\
+         symlink = {{ link = \"DIR/current\", to = \"DIR/releases/{{target}}\" }}\n\
+         [[plans.rollback.steps]]\nname = \"say so\"\n\
+         run = [\"/bin/echo\", \"<script>alert(1)</script>\"]\n",
+        host::SOURCES
+    );
+    host.write("shop.toml", &policy);
+    host.start();
+    host.until("judged");
+    host.release("bad<script>");
+    host.until("closed");
+    let (code, report) = host.order(&["report", "1"]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("; errors fires at > 5%\n"), "{report}");
+    assert!(report.contains("| Counted | error_rate: "), "{report}");
+    assert!(report.contains("| roll back | "), "{report}");
+    assert!(report.contains("1ms, the plan's goal | no, "), "{report}");
+    assert!(report.contains("- [x] app answers"), "{report}");
+    assert!(report.contains("seen for "), "it is too early: {report}");
+    let (code, page) = host.order(&["report", "1", "--format", "html"]);
+    assert_eq!(code, Some(0), "{page}");
+    assert_eq!(page.matches("<svg").count(), 1, "{page}");
+    assert!(page.contains("<polyline class=\"curve\""), "{page}");
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("bad&lt;script&gt;"), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{page}"
+    );
+    assert_eq!(host.get("/api/v1/incidents/1/report/html"), page);
+    // The samples are gone: it says so, and the rest is there.
+    assert_eq!(host.stop(), Some(0));
+    for entry in std::fs::read_dir(host.dir.join("state")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "seg") {
+            std::fs::write(path, b"").unwrap();
+        }
+    }
+    host.start();
+    let (code, report) = host.order(&["report", "1"]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("There are no plots"), "{report}");
+    assert!(report.contains("which cured it"), "{report}");
+}

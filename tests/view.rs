@@ -226,6 +226,7 @@ impl World {
             incident,
             notes: None,
             steps: &self.steps,
+            signals: None,
             policy: Some(&service.policy),
             host: "web-1",
             now: self.engine.state().now,

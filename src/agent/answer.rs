@@ -1,11 +1,13 @@
 //! What the loop says of itself and of what it sees: to the API, to whoever
 //! collects metrics, and to the service manager.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use super::chronicle::chronicle;
+use super::curves::signals;
 use super::keeper::{Keeper, Page};
 use super::metrics::Rest;
 use crate::control::{self, Diagnosis, Request};
@@ -44,10 +46,29 @@ impl Keeper {
             Request::Diagnosis(answer) => {
                 let _ = answer.send(self.diagnosis());
             }
-            Request::Chronicle { incident, answer } => {
+            Request::Chronicle {
+                incident,
+                samples,
+                answer,
+            } => {
                 let state = self.state.clone();
+                let now = self.clock.now();
+                let services = self.engine.state().services.iter();
+                let policies: BTreeMap<_, _> = services
+                    .map(|(name, service)| (name.clone(), Arc::clone(&service.policy)))
+                    .collect();
                 self.errands.spawn_blocking(move || {
-                    let _ = answer.send(chronicle(&state, incident).map(Box::new));
+                    let mut found = chronicle(&state, incident);
+                    if let Some(found) = found.as_mut().filter(|_| samples)
+                        && let Some(incident) = &found.incident
+                        && let Some(policy) = found
+                            .policy
+                            .as_ref()
+                            .or_else(|| policies.get(&incident.service))
+                    {
+                        found.signals = signals(&state, policy, incident, now);
+                    }
+                    let _ = answer.send(found.map(Box::new));
                 });
             }
         }

@@ -15,6 +15,7 @@ mod answer;
 mod chronicle;
 mod clock;
 mod courier;
+mod curves;
 mod dispatch;
 mod error;
 mod http;

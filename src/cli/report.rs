@@ -26,12 +26,15 @@ enum ReportFormat {
     /// For people, and for where they keep such pages.
     #[default]
     Markdown,
+    /// One file with its plots, for a browser, for a mail, or to print.
+    Html,
 }
 
 pub(super) fn run(args: &Args, socket: &Socket) -> Result<Done, Error> {
     let number = args.number.to_string();
     let report = socket.ask(async |client| match args.format {
         ReportFormat::Markdown => client.text(&["incidents", &number, "report"]).await,
+        ReportFormat::Html => client.text(&["incidents", &number, "report", "html"]).await,
     })?;
     out::say(&report)?;
     Ok(Done::Well)

@@ -13,6 +13,7 @@
 //! | `GET incidents` | a list of [`IncidentLine`](crate::view::incidents::IncidentLine), the newest first; `?service=NAME` |
 //! | `GET incidents/N` | [`IncidentView`](crate::view::incidents::IncidentView) |
 //! | `GET incidents/N/report` | the report, in Markdown |
+//! | `GET incidents/N/report/html` | the same as one HTML file |
 //! | `POST incidents/N/approve`, `reject`, `ack`, `abort` | takes [`Answer`] |
 //! | `POST services/NAME/rollback` | takes [`Rollback`] |
 //! | `POST services/NAME/freeze` | takes [`Freeze`] |

@@ -76,7 +76,7 @@ pub(super) async fn incident(
     Extension(api): Extension<Api>,
     Named(number): Named<String>,
 ) -> Result<Json<IncidentView>, Refusal> {
-    let found = find(&api, &number).await?;
+    let found = find(&api, &number, false).await?;
     let notes = found.chronicle.notes.as_slice();
     Ok(Json(IncidentView::new(
         &found.incident,
@@ -90,19 +90,25 @@ pub(super) async fn report(
     Extension(api): Extension<Api>,
     Named(number): Named<String>,
 ) -> Result<Response, Refusal> {
-    let found = find(&api, &number).await?;
-    let notes = found.chronicle.notes.as_slice();
-    let report = Report {
-        incident: &found.incident,
-        notes: Some(notes).filter(|n| !n.is_empty()),
-        steps: &found.chronicle.steps,
-        policy: found.policy(),
-        host: &found.snapshot.host,
-        now: found.snapshot.now,
-        wall_ahead_ms: found.wall_ahead_ms,
-    };
+    let found = find(&api, &number, true).await?;
     let head = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
-    Ok((head, report.markdown()).into_response())
+    Ok((head, found.report().markdown()).into_response())
+}
+
+pub(super) async fn report_page(
+    Extension(api): Extension<Api>,
+    Named(number): Named<String>,
+) -> Result<Response, Refusal> {
+    let found = find(&api, &number, true).await?;
+    let head = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        // It has nothing but its own style; should anything slip in, it is dead.
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+    ];
+    Ok((head, found.report().html()).into_response())
 }
 
 /// An incident, and what there is to tell about it.
@@ -114,6 +120,20 @@ struct Found {
 }
 
 impl Found {
+    fn report(&self) -> Report<'_> {
+        let notes = self.chronicle.notes.as_slice();
+        Report {
+            incident: &self.incident,
+            notes: Some(notes).filter(|n| !n.is_empty()),
+            steps: &self.chronicle.steps,
+            signals: self.chronicle.signals.as_ref(),
+            policy: self.policy(),
+            host: &self.snapshot.host,
+            now: self.snapshot.now,
+            wall_ahead_ms: self.wall_ahead_ms,
+        }
+    }
+
     fn policy(&self) -> Option<&Policy> {
         let service = self.snapshot.services.get(&self.incident.service);
         let then = self.chronicle.policy.as_ref();
@@ -122,14 +142,14 @@ impl Found {
 }
 
 /// From the state, or else from the journal.
-async fn find(api: &Api, number: &str) -> Result<Found, Refusal> {
+async fn find(api: &Api, number: &str, samples: bool) -> Result<Found, Refusal> {
     let number = parse_number(number)?;
     let snapshot = api.snapshot().await?;
     let at_hand = at_hand(&snapshot, number).cloned();
     if number > snapshot.last_incident {
         return Err(no_incident(&snapshot, number));
     }
-    let chronicle = api.chronicle(number).await?;
+    let chronicle = api.chronicle(number, samples).await?;
     let Some(incident) = at_hand.or_else(|| chronicle.incident.clone()) else {
         return Err(no_incident(&snapshot, number));
     };

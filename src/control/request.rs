@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::guard::{Command, Event, Incident, Note, Snapshot};
 use crate::model::{Moment, Policy};
-use crate::view::RanStep;
+use crate::view::{RanStep, Signals};
 
 /// A handle to the running agent.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub enum Request {
     Chronicle {
         /// Its number.
         incident: u64,
+        /// Whether the samples of its time are wanted too.
+        samples: bool,
         /// Where the answer goes: `None` when the journal has nothing of it, or
         /// cannot be read just now.
         answer: oneshot::Sender<Option<Box<Chronicle>>>,
@@ -59,6 +61,8 @@ pub struct Chronicle {
     pub policy: Option<Arc<Policy>>,
     /// How far the wall clock was ahead then, in milliseconds.
     pub wall_ahead_ms: Option<i64>,
+    /// What the samples of its time say, if they were asked for and are there.
+    pub signals: Option<Signals>,
     /// All its notes, in order.
     pub notes: Vec<Note>,
     /// The attempts of its steps, in order.
@@ -167,14 +171,23 @@ impl Agent {
         self.ask(Request::Diagnosis).await
     }
 
-    /// What the journal has of an incident; `None` when that is nothing.
+    /// What the journal has of an incident, and of the samples of its time;
+    /// `None` when that is nothing.
     ///
     /// # Errors
     ///
     /// [`Gone`].
-    pub async fn chronicle(&self, incident: u64) -> Result<Option<Box<Chronicle>>, Gone> {
-        self.ask(|answer| Request::Chronicle { incident, answer })
-            .await
+    pub async fn chronicle(
+        &self,
+        incident: u64,
+        samples: bool,
+    ) -> Result<Option<Box<Chronicle>>, Gone> {
+        self.ask(|answer| Request::Chronicle {
+            incident,
+            samples,
+            answer,
+        })
+        .await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {

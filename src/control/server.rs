@@ -112,6 +112,10 @@ impl Api {
             .route("/api/v1/incidents", get(readings::incidents))
             .route("/api/v1/incidents/{number}", get(readings::incident))
             .route("/api/v1/incidents/{number}/report", get(readings::report))
+            .route(
+                "/api/v1/incidents/{number}/report/html",
+                get(readings::report_page),
+            )
             .layer(Extension(self.clone()))
     }
 
@@ -157,10 +161,14 @@ impl Api {
     }
 
     /// What the journal has of an incident, if anything.
-    pub(super) async fn chronicle(&self, incident: u64) -> Result<Chronicle, Refusal> {
+    pub(super) async fn chronicle(
+        &self,
+        incident: u64,
+        samples: bool,
+    ) -> Result<Chronicle, Refusal> {
         let chronicle = async {
             let _turn = self.reading.acquire().await.map_err(|_| Gone)?;
-            self.agent.chronicle(incident).await
+            self.agent.chronicle(incident, samples).await
         };
         let found = within(READING_PATIENCE, chronicle).await?;
         Ok(found.map(|boxed| *boxed).unwrap_or_default())

@@ -24,6 +24,9 @@ pub struct Plan {
     pub risk: Option<Risk>,
     /// How long a person expects it to take.
     pub expect: Option<Duration>,
+    /// The recovery goal: from the beginning of the breach to the proof of cure.
+    #[serde(default)]
+    pub goal: Option<Duration>,
 }
 
 /// At most `runs` in any `period`.

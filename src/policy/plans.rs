@@ -102,7 +102,7 @@ fn plan(
     let keys = item.table(
         format!("plan `{}`", item.key),
         &[
-            "timeout", "cooldown", "budget", "verify", "steps", "risk", "expect",
+            "timeout", "cooldown", "budget", "verify", "steps", "risk", "expect", "goal",
         ],
         &[],
         r,
@@ -139,6 +139,7 @@ fn plan(
         r,
     );
     let expect = keys.duration("expect", Duration::from_millis(1)..=LONGEST, r);
+    let goal = keys.duration("goal", Duration::from_millis(1)..=LONGEST, r);
     let parts = parts(&keys, releases, known, r);
     let plan = Plan {
         timeout,
@@ -148,6 +149,7 @@ fn plan(
         verify: verify?,
         risk,
         expect,
+        goal,
     };
     let timeout_at = keys
         .get("timeout")

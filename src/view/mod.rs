@@ -14,6 +14,6 @@ mod table;
 pub mod value;
 
 pub use notice::NoticeView;
-pub use report::{RanStep, Report};
+pub use report::{Bound, Curve, RanStep, Report, Signals};
 pub use status::{AgentStatus, Status};
 pub use table::{NARROW, Style};

@@ -223,14 +223,18 @@ impl Story {
 
     /// Keeps the incident report.
     async fn report(&mut self, number: u64) -> Result<(), String> {
-        let route = ["incidents", &number.to_string(), "report"];
-        let report = self
-            .client
-            .text(&route)
-            .await
-            .map_err(|e| format!("there is no report: {e}"))?;
-        let path = self.stage.dir.join("report.md");
-        std::fs::write(&path, report).map_err(|e| format!("cannot keep the report: {e}"))?;
+        let number = number.to_string();
+        let route = ["incidents", &number, "report", "html"];
+        for (name, route) in [("report.md", &route[..3]), ("report.html", &route[..])] {
+            let report = self
+                .client
+                .text(route)
+                .await
+                .map_err(|e| format!("there is no report: {e}"))?;
+            let path = self.stage.dir.join(name);
+            std::fs::write(&path, report).map_err(|e| format!("cannot keep the report: {e}"))?;
+        }
+        let path = self.stage.dir.join("report.html");
         self.say("report", &path.display().to_string());
         Ok(())
     }
