@@ -300,6 +300,7 @@ fn contract_triggers() -> Vec<Trigger> {
         Response::Approve(Approve {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             quorum,
+            each: false,
             within: minutes(within),
             otherwise: Otherwise::Escalate,
         })
@@ -455,6 +456,7 @@ fn the_severity_decides_unless_the_policy_does() {
         Response::Approve(Approve {
             roles: vec![],
             quorum: 1,
+            each: false,
             within: minutes(within),
             otherwise: Otherwise::Escalate,
         })

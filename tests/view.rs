@@ -350,6 +350,7 @@ fn what_holds_a_rollback_back_is_shown_with_since_when() {
     world.step(Event::Froze {
         service: "checkout".into(),
         freeze: backstop::guard::Freeze {
+            emergency: None,
             owner: "ada".into(),
             reason: "migration".into(),
             since: world.at,

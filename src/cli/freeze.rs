@@ -3,6 +3,7 @@
 use super::socket::Socket;
 use super::{Done, Error};
 use crate::control::{Freeze, Malformed, parse_lease};
+use crate::guard::Override;
 
 /// Stop acting on a service for a while
 ///
@@ -18,6 +19,19 @@ pub(super) struct Args {
     /// Why, in your words: others will read it.
     #[arg(long)]
     reason: String,
+    /// This is an emergency override: it bypasses the guard for a critical fix,
+    /// and stays on record.
+    #[arg(long = "override", requires_all = ["authorised_by", "risk", "plan"])]
+    emergency: bool,
+    /// Who authorised the override.
+    #[arg(long, value_name = "A", requires = "emergency")]
+    authorised_by: Option<String>,
+    /// What may go wrong meanwhile.
+    #[arg(long, value_name = "R", requires = "emergency")]
+    risk: Option<String>,
+    /// How it is validated afterwards.
+    #[arg(long, value_name = "P", requires = "emergency")]
+    plan: Option<String>,
 }
 
 /// Refused here already, with the place, rather than by the agent.
@@ -29,6 +43,11 @@ pub(super) fn run(args: Args, socket: &Socket) -> Result<Done, Error> {
     let freeze = Freeze {
         lease: args.lease,
         reason: args.reason,
+        emergency: args.emergency.then(|| Override {
+            authorised_by: args.authorised_by.unwrap_or_default(),
+            risk: args.risk.unwrap_or_default(),
+            plan: args.plan.unwrap_or_default(),
+        }),
     };
     socket.order(&["services", &args.service, "freeze"], &freeze)
 }

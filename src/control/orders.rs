@@ -168,7 +168,7 @@ fn irreversible(service: &str, version: &str, by: Person) -> Event {
 }
 
 async fn freeze(api: &Api, peer: Peer, name: &str, body: &[u8]) -> Result<Event, Refusal> {
-    let (lease, reason) = parse_freeze(body)?;
+    let (lease, reason, emergency) = parse_freeze(body)?;
     let owner = api.person(peer).await.name;
     let now = soon(api.agent().diagnosis()).await?.now;
     Ok(Event::Froze {
@@ -178,6 +178,7 @@ async fn freeze(api: &Api, peer: Peer, name: &str, body: &[u8]) -> Result<Event,
             reason,
             since: now,
             until: Some(now + lease),
+            emergency,
         },
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::guard::{Note, Said, What};
+use crate::guard::{Note, Override, Said, What};
 use crate::model::Word;
 use crate::view::note;
 
@@ -60,6 +60,9 @@ pub struct Freeze {
     pub lease: String,
     /// Why; never empty.
     pub reason: String,
+    /// The record of an emergency override; nothing in it is empty.
+    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Override>,
 }
 
 /// Act again.
@@ -191,14 +194,30 @@ pub fn parse_rollback(body: &[u8]) -> Result<Rollback, Malformed> {
     })
 }
 
-/// The body of a freeze: how long, and why.
+/// The body of a freeze: how long, why, and what is on record of an override.
 ///
 /// # Errors
 ///
-/// [`Malformed`], also without a reason.
-pub fn parse_freeze(body: &[u8]) -> Result<(Duration, String), Malformed> {
+/// [`Malformed`], also without a reason, and of an override without any part.
+pub fn parse_freeze(body: &[u8]) -> Result<(Duration, String, Option<Override>), Malformed> {
     let freeze: Freeze = parse(body)?;
-    Ok((parse_lease(&freeze.lease)?, reason(&freeze.reason)?))
+    let lease = parse_lease(&freeze.lease)?;
+    let why = reason(&freeze.reason)?;
+    let Some(said) = freeze.emergency else {
+        return Ok((lease, why, None));
+    };
+    let part = |name: &str, text: &str| match words(text)? {
+        said if said.is_empty() => Err(Malformed(format!(
+            "an override needs `{name}`: it stays on record"
+        ))),
+        said => Ok(said),
+    };
+    let emergency = Override {
+        authorised_by: part("authorised_by", &said.authorised_by)?,
+        risk: part("risk", &said.risk)?,
+        plan: part("plan", &said.plan)?,
+    };
+    Ok((lease, why, Some(emergency)))
 }
 
 /// The body that lifts a freeze. It may be empty.
@@ -463,6 +482,23 @@ mod tests {
         }
         let body = br#"{"version": "2026.11.21-3+b.7"}"#;
         assert_eq!(parse_deploy(body).unwrap().version, "2026.11.21-3+b.7");
+    }
+
+    #[test]
+    fn an_override_is_on_record_whole_or_refused() {
+        let body =
+            |parts: &str| format!(r#"{{"for": "1h", "reason": "fix", "override": {{{parts}}}}}"#);
+        let whole = r#""authorised_by": "carol", "risk": "none known", "plan": "run the checks""#;
+        let (_, _, emergency) = parse_freeze(body(whole).as_bytes()).unwrap();
+        assert_eq!(emergency.unwrap().authorised_by, "carol");
+        for parts in [
+            "",
+            r#""authorised_by": "carol", "risk": "none known""#,
+            r#""authorised_by": " ", "risk": "none known", "plan": "x""#,
+            r#""authorised_by": "carol", "risk": "", "plan": "x""#,
+        ] {
+            assert!(parse_freeze(body(parts).as_bytes()).is_err(), "{parts}");
+        }
     }
 
     #[test]

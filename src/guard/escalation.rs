@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::{
-    Cause, Command, Fate, Incident, LevelState, Notice, NoticeKind, Outcome, Phase, Service,
-    StepState, What,
+    Cause, Command, Fate, Incident, LevelState, Notice, NoticeKind, Outcome, Override, Phase,
+    Service, StepState, What,
 };
 use crate::model::{LevelOn, Mode, Moment, Policy, Severity, Short};
 
@@ -287,14 +287,21 @@ impl Service {
     fn wake_once(&mut self, due: Moment, now: Moment, desk: &mut Desk<'_>) {
         if let Some(until) = self.freeze.as_ref().and_then(|f| f.until) {
             if until <= due {
-                self.freeze = None;
-                self.note(What::FreezeEnded, None, None, "the freeze ended", desk);
+                let ended = self.freeze.take();
+                self.freeze_ended(ended.and_then(|freeze| freeze.emergency), desk);
                 return;
             }
             let since = self.freeze.as_ref().map_or(until, |f| f.since);
             if !self.freeze_told && freeze_told_at(since, until) <= due {
                 self.freeze_told = true;
-                let reason = format!("the freeze ends in {}", Short(until.since(now)));
+                let emergency = self.freeze.as_ref().and_then(|f| f.emergency.as_ref());
+                let left = Short(until.since(now));
+                let reason = match emergency {
+                    None => format!("the freeze ends in {left}"),
+                    Some(Override { plan, .. }) => {
+                        format!("the emergency override ends in {left}; then validate: {plan}")
+                    }
+                };
                 let stop = format!("backstop freeze {} --for …", self.policy.service);
                 self.tell_about(
                     NoticeKind::FreezeEnding,
@@ -321,6 +328,22 @@ impl Service {
             Phase::Cooling { .. } => self.close(Outcome::Cured, "it stayed quiet", desk),
             Phase::Watching | Phase::Telling | Phase::Held | Phase::Escalated { .. } => {}
         }
+    }
+
+    /// It acts again. After an emergency override people are told what they said
+    /// they would validate then.
+    fn freeze_ended(&mut self, emergency: Option<Override>, desk: &mut Desk<'_>) {
+        let Some(emergency) = emergency else {
+            self.note(What::FreezeEnded, None, None, "the freeze ended", desk);
+            return;
+        };
+        let reason = format!(
+            "the emergency override that {} authorised has ended; to validate now: {}",
+            emergency.authorised_by, emergency.plan
+        );
+        self.note(What::FreezeEnded, None, None, &reason, desk);
+        let next = "It acts again.";
+        self.tell_about(NoticeKind::FreezeEnding, None, &reason, next, "", desk);
     }
 
     /// Levels, acknowledgements and updates of the open incident.

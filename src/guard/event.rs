@@ -196,4 +196,19 @@ pub struct Freeze {
     /// When it ends by itself; `None` only for the agent's own, over a damaged
     /// journal.
     pub until: Option<Moment>,
+    /// What is on record of an emergency override; a plain freeze has none.
+    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Override>,
+}
+
+/// Why the guard may be bypassed for a critical fix. All in people's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// Who authorised it.
+    pub authorised_by: String,
+    /// What may go wrong meanwhile.
+    pub risk: String,
+    /// How it is validated afterwards.
+    pub plan: String,
 }

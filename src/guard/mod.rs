@@ -31,7 +31,7 @@ mod verification;
 pub use board::{Board, Told};
 pub use command::{Command, Order};
 pub use engine::Engine;
-pub use event::{Event, Freeze, Person};
+pub use event::{Event, Freeze, Override, Person};
 pub use gate::Gate;
 pub use incident::{
     Acknowledgement, Approval, Fate, Held, Incident, LevelState, Outcome, RunRecord, StepRecord,

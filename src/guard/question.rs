@@ -91,15 +91,24 @@ impl Service {
             self.note(What::AnswerIgnored, None, None, &ignored, desk);
             return;
         }
-        question.approvals.push(by.clone());
+        let mut by = by.clone();
+        if let Some(role) = role {
+            // Who speaks as one role speaks for no other.
+            by.roles = vec![role.to_owned()];
+        }
+        question.approvals.push(by);
+        let missing = question.missing();
         let (have, need) = (question.approvals.len(), question.approve.quorum as usize);
         let approval = Approval {
             by: question.approvals.clone(),
             until: Some(question.deadline),
         };
-        let counted = format!("{said} ({have} of {need})");
+        let counted = match &missing {
+            Some(roles) => format!("{said} ({have} of {need}; still asked: {roles})"),
+            None => format!("{said} ({have} of {need})"),
+        };
         self.note(What::Answered, None, None, &counted, desk);
-        if have < need {
+        if have < need || missing.is_some() {
             return;
         }
         if let Phase::Acting(run) = &self.phase {
@@ -242,6 +251,40 @@ impl Question {
         }
     }
 
+    /// Where one of each role is asked: the roles that nobody speaks for yet. A
+    /// person speaks for one role, whichever serves best.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        if !self.approve.each {
+            return None;
+        }
+        let roles = &self.approve.roles;
+        // Who speaks for each role, as far as it is known.
+        let mut speaks: Vec<Option<usize>> = vec![None; roles.len()];
+        for person in 0..self.approvals.len() {
+            self.seat(person, &mut speaks, &mut vec![false; roles.len()]);
+        }
+        let free = roles.iter().zip(&speaks).filter(|(_, who)| who.is_none());
+        let free: Vec<&str> = free.map(|(role, _)| role.as_str()).collect();
+        (!free.is_empty()).then(|| free.join(", "))
+    }
+
+    /// Finds a role for a person, others moving to another of theirs where that
+    /// makes room (Kuhn's augmenting paths).
+    fn seat(&self, person: usize, speaks: &mut [Option<usize>], tried: &mut [bool]) -> bool {
+        for (i, role) in self.approve.roles.iter().enumerate() {
+            if tried[i] || !self.approvals[person].roles.contains(role) {
+                continue;
+            }
+            tried[i] = true;
+            if speaks[i].is_none_or(|other| self.seat(other, speaks, tried)) {
+                speaks[i] = Some(person);
+                return true;
+            }
+        }
+        false
+    }
+
     /// `1 of 2 agreed within 15m`.
     fn short_of(&self) -> String {
         format!(
@@ -260,6 +303,17 @@ fn needed(approve: &Approve) -> String {
     } else {
         approve.roles.join(", ")
     };
+    if approve.each {
+        let more = if approve.quorum as usize > approve.roles.len() {
+            format!(", {} people in all,", approve.quorum)
+        } else {
+            String::new()
+        };
+        return format!(
+            "one of each of {who}{more} must agree within {}",
+            Short(approve.within)
+        );
+    }
     format!(
         "{} of {who} must agree within {}",
         approve.quorum,

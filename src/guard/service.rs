@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
-    Board, Cause, Command, Freeze, Incident, Note, NoticeKind, Outcome, Person, Phase, Releases,
-    RunRecord, What,
+    Board, Cause, Command, Freeze, Incident, Note, NoticeKind, Outcome, Override, Person, Phase,
+    Releases, RunRecord, What,
 };
 use crate::judge::{Judge, Turn, TurnKind};
 use crate::model::{self, Finding, Moment, NoReading, Policy, Response, Short, Trigger, Verdict};
@@ -239,14 +239,21 @@ impl Service {
             );
             return;
         }
-        let mut reason = format!(
-            "frozen by {} for {}: {}",
-            freeze.owner,
-            freeze
-                .until
-                .map_or_else(String::new, |until| Short(until.since(desk.at)).to_string()),
-            freeze.reason
-        );
+        let lease = freeze
+            .until
+            .map_or_else(String::new, |until| Short(until.since(desk.at)).to_string());
+        let mut reason = match &freeze.emergency {
+            None => format!("frozen by {} for {lease}: {}", freeze.owner, freeze.reason),
+            Some(Override {
+                authorised_by,
+                risk,
+                plan,
+            }) => format!(
+                "emergency override by {} for {lease}, authorised by {authorised_by}: {}; \
+                 risk: {risk}; to validate afterwards: {plan}",
+                freeze.owner, freeze.reason
+            ),
+        };
         if matches!(self.phase, Phase::Acting(_)) {
             reason.push_str(" (the plan that runs goes on; `backstop abort` stops it)");
         }

@@ -403,6 +403,9 @@ pub struct Approve {
     pub roles: Vec<String>,
     /// Distinct people who must agree, at least 1.
     pub quorum: u32,
+    /// One of each role must be among them: a person speaks for one.
+    #[serde(default)]
+    pub each: bool,
     /// Until when, from the question.
     pub within: Duration,
     /// What happens after that.

@@ -201,6 +201,7 @@ fn response(keys: &Keys<'_>, severity: Option<Severity>, r: &mut Reader) -> Opti
             Kind::Approve => Response::Approve(approve.unwrap_or(Approve {
                 roles: Vec::new(),
                 quorum: 1,
+                each: false,
                 within,
                 otherwise: Otherwise::Escalate,
             })),
@@ -231,12 +232,33 @@ const fn default_within(severity: Option<Severity>) -> Duration {
 pub(super) fn read_approve(item: &Item<'_>, within: Duration, r: &mut Reader) -> Option<Approve> {
     let keys = item.table(
         "`approve`".into(),
-        &["roles", "quorum", "within", "otherwise"],
+        &["roles", "quorum", "each", "within", "otherwise"],
         &[],
         r,
     )?;
     let roles = keys.get("roles").and_then(|item| item.strings(r));
-    let quorum = keys.count("quorum", 1..=100, r).unwrap_or(1);
+    let each = keys.flag("each", r).unwrap_or(false);
+    let most_roles = roles.as_ref().map_or(0, Vec::len) as u64;
+    let least = if each { most_roles.clamp(1, 100) } else { 1 };
+    let quorum = keys.count("quorum", 1..=100, r).unwrap_or(least);
+    if let Some(item) = keys.get("each").filter(|_| each && most_roles == 0) {
+        r.add(
+            item.fault(
+                "value",
+                "`each` asks for one of each role, and none is named",
+            )
+            .hint("add `roles = [\"technical-lead\", \"release-manager\"]`"),
+        );
+    }
+    if let Some(item) = keys.get("quorum").filter(|_| quorum < least) {
+        r.add(
+            item.fault(
+                "value",
+                format!("{quorum} cannot be one of each of {least} roles: a person speaks for one"),
+            )
+            .hint(format!("leave `quorum` out, or write `{least}`")),
+        );
+    }
     let within = keys
         .duration("within", Duration::from_secs(1)..=LONGEST, r)
         .unwrap_or(within);
@@ -256,6 +278,7 @@ pub(super) fn read_approve(item: &Item<'_>, within: Duration, r: &mut Reader) ->
             .map(|role| role.value.to_owned())
             .collect(),
         quorum: u32::try_from(quorum).ok()?,
+        each,
         within,
         otherwise: otherwise.unwrap_or(Otherwise::Escalate),
     })

@@ -112,7 +112,7 @@ flag = "exposed"
             let _ = writeln!(
                 text,
                 "approve = {{ roles = [\"lead\", \"sre\"], quorum = {}, within = \"{}\", otherwise = \"{}\" }}",
-                rng.pick(&[1, 2]),
+                rng.pick(&["1", "2", "2, each = true"]),
                 rng.pick(&["1m", "5m", "15m"]),
                 rng.pick(&["escalate", "rollback", "dismiss"]),
             );

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{Alert, Event, Freeze, Order, Person, Push, Said};
+use backstop::guard::{Alert, Event, Freeze, Order, Override, Person, Push, Said};
 use backstop::model::{
     Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd, Word,
 };
@@ -307,6 +307,11 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
         7 => Event::Froze {
             service: SERVICE.to_owned(),
             freeze: Freeze {
+                emergency: rng.one_in(3).then(|| Override {
+                    authorised_by: "carol".to_owned(),
+                    risk: "some".to_owned(),
+                    plan: "look".to_owned(),
+                }),
                 owner: by.name,
                 reason,
                 since: at,

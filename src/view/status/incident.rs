@@ -98,6 +98,8 @@ pub struct QuestionStatus {
     pub roles: Vec<String>,
     /// How many must agree.
     pub quorum: u32,
+    /// Roles that somebody still has to speak for, where one of each is asked.
+    pub missing: Option<String>,
     /// Who agreed so far.
     pub approvals: Vec<String>,
 }
@@ -110,6 +112,7 @@ impl QuestionStatus {
             left: desk.left(question.deadline),
             roles: question.approve.roles.clone(),
             quorum: question.approve.quorum,
+            missing: question.missing(),
             approvals: question
                 .approvals
                 .iter()

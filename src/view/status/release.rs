@@ -121,17 +121,27 @@ pub struct FreezeStatus {
     pub until: Option<String>,
     /// How long that is.
     pub left: Option<String>,
+    /// Who authorised it, where it is an emergency override.
+    pub authorised_by: Option<String>,
+    /// The risk of the override, in people's words.
+    pub risk: Option<String>,
+    /// How the override is validated afterwards.
+    pub plan: Option<String>,
 }
 
 impl FreezeStatus {
     pub(super) fn new(desk: &Desk<'_>) -> Option<Self> {
         let freeze = desk.service.freeze.as_ref()?;
+        let emergency = freeze.emergency.as_ref();
         Some(Self {
             owner: value::one_line(&freeze.owner, TEXT),
             reason: value::one_line(&freeze.reason, TEXT),
             since: desk.time(freeze.since),
             until: freeze.until.map(|u| desk.time(u)),
             left: freeze.until.map(|u| desk.left(u)),
+            authorised_by: emergency.map(|e| value::one_line(&e.authorised_by, TEXT)),
+            risk: emergency.map(|e| value::one_line(&e.risk, TEXT)),
+            plan: emergency.map(|e| value::one_line(&e.plan, TEXT)),
         })
     }
 }

@@ -184,6 +184,9 @@ impl ServiceStatus {
                 q.roles.join(", ")
             };
             let mut text = format!("{} of {who} must agree by {}", q.quorum, q.deadline);
+            if let Some(missing) = &q.missing {
+                let _ = write!(text, "; still asked: {missing}");
+            }
             if !q.approvals.is_empty() {
                 let _ = write!(text, "; agreed: {}", q.approvals.join(", "));
             }
@@ -229,6 +232,10 @@ impl ServiceStatus {
                 Tone::Warning,
                 &format!("by {}{until}: {}", f.owner, f.reason),
             );
+            if let (Some(by), Some(risk), Some(plan)) = (&f.authorised_by, &f.risk, &f.plan) {
+                let record = format!("authorised by {by}; risk: {risk}; then validate: {plan}");
+                style.field(out, "override", Tone::Warning, &record);
+            }
         }
     }
 

@@ -1,0 +1,299 @@
+//! People who answer, and who do not: who counts, what comes too late, what
+//! withdraws a question, and what stays on record of an override.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstop::guard::{
+    Command, Engine, Event, Freeze, Note, Notice, NoticeKind, Order, Override, Person, Phase, What,
+};
+use backstop::model::{Gap, GapKind, Moment, Otherwise, Outcome, Response};
+
+fn policy(severity: &str, approve: &str) -> String {
+    format!(
+        r#"
+service  = "shop"
+mode     = "enforce"
+interval = "5s"
+
+[sources.web]
+type       = "probe"
+url        = "http://127.0.0.1:8080/health"
+fail_after = 1
+pass_after = 1
+
+[sources.db]
+type       = "tcp"
+address    = "127.0.0.1:5432"
+fail_after = 1
+pass_after = 1
+
+[triggers.down]
+when      = "web is down for 10s"
+severity  = "{severity}"
+clear_for = "10s"
+{approve}
+
+[triggers.database]
+when     = "db is down for 10s"
+severity = "critical"
+
+[[plans.rollback.steps]]
+run = ["back"]
+
+[[escalation]]
+notify = ["slack"]
+"#
+    )
+}
+
+struct World {
+    engine: Engine,
+    at: Moment,
+    notes: Vec<Note>,
+    notices: Vec<Notice>,
+    orders: Vec<Order>,
+}
+
+impl World {
+    fn new(policy: &str) -> Self {
+        let loaded = backstop::policy::load("shop.toml", policy);
+        let policy = loaded
+            .policy
+            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
+        let mut world = Self {
+            engine: Engine::new(),
+            at: Moment::from_millis(1_000_000),
+            notes: Vec::new(),
+            notices: Vec::new(),
+            orders: Vec::new(),
+        };
+        world.step(Event::Restarted { host: "h".into() });
+        world.step(Event::Revised {
+            policy: Arc::new(policy),
+            hash: "9f2c41d0".into(),
+        });
+        world
+    }
+
+    /// It has just asked whether to roll back.
+    fn asking(approve: &str) -> Self {
+        let mut world = Self::new(&policy("high", approve));
+        world.ticks(4, false, true);
+        assert!(
+            matches!(world.phase(), Phase::Asking(_)),
+            "{:?}",
+            world.phase()
+        );
+        world
+    }
+
+    fn step(&mut self, event: Event) {
+        for command in self.engine.step(self.at, event) {
+            match command {
+                Command::Note(note) => self.notes.push(note),
+                Command::Tell(notice) => self.notices.push(notice),
+                Command::Run(order) => self.orders.push(order),
+                Command::Cancel { .. } => {}
+            }
+        }
+    }
+
+    fn ticks(&mut self, ticks: u32, web: bool, db: bool) {
+        for _ in 0..ticks {
+            self.at = self.at + Duration::from_secs(5);
+            for (source, up) in [("web", web), ("db", db)] {
+                let outcome = if up {
+                    Outcome::Probed {
+                        latency: Duration::from_millis(3),
+                        fault: None,
+                    }
+                } else {
+                    Outcome::Failed(Gap::new(GapKind::Refused, "connection refused"))
+                };
+                self.step(Event::Sampled {
+                    service: "shop".into(),
+                    source: source.into(),
+                    tick: self.at,
+                    outcome,
+                });
+            }
+            self.step(Event::Ticked {
+                service: "shop".into(),
+                tick: self.at,
+                wall_ahead_ms: 0,
+            });
+        }
+    }
+
+    fn answer(&mut self, name: &str, roles: &[&str], role: Option<&str>) {
+        self.step(Event::Answered {
+            incident: 1,
+            by: Person {
+                name: name.into(),
+                roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            },
+            role: role.map(str::to_owned),
+            approve: true,
+            reason: String::new(),
+        });
+    }
+
+    fn phase(&self) -> &Phase {
+        &self.engine.state().services["shop"].phase
+    }
+
+    fn last(&self, what: What) -> &str {
+        let note = self.notes.iter().rev().find(|note| note.what == what);
+        note.map_or("", |note| &note.reason)
+    }
+}
+
+const EACH: &str = "approve = { roles = [\"technical-lead\", \"release-manager\"], each = true, within = \"15m\" }";
+
+#[test]
+fn one_of_each_role_must_agree_and_two_of_one_are_not_enough() {
+    let mut world = World::asking(EACH);
+    assert!(
+        world
+            .last(What::Asked)
+            .ends_with("one of each of technical-lead, release-manager must agree within 15m"),
+        "{}",
+        world.last(What::Asked)
+    );
+    world.answer("alice", &["technical-lead"], None);
+    world.answer("bob", &["technical-lead"], None);
+    assert_eq!(
+        world.last(What::Answered),
+        "bob approved (2 of 2; still asked: release-manager)"
+    );
+    assert!(world.orders.is_empty());
+    world.answer("carol", &["release-manager"], None);
+    assert_eq!(world.orders.len(), 1);
+}
+
+#[test]
+fn who_holds_both_roles_speaks_for_the_one_that_serves_best_or_that_is_said() {
+    // The order does not matter: alice moves over for bob.
+    let both = &["technical-lead", "release-manager"][..];
+    let mut world = World::asking(EACH);
+    world.answer("alice", both, None);
+    assert!(world.orders.is_empty(), "a person speaks for one role");
+    world.answer("bob", &["technical-lead"], None);
+    assert_eq!(world.orders.len(), 1);
+    // Who says which speaks for that one.
+    let mut world = World::asking(EACH);
+    world.answer("alice", both, Some("technical-lead"));
+    world.answer("bob", &["technical-lead"], None);
+    assert!(world.orders.is_empty());
+}
+
+#[test]
+fn a_quorum_without_each_counts_people_of_any_role() {
+    let mut world = World::asking(
+        "approve = { roles = [\"technical-lead\", \"release-manager\"], quorum = 2, within = \"15m\" }",
+    );
+    world.answer("alice", &["technical-lead"], None);
+    world.answer("alice", &["technical-lead"], None);
+    assert!(
+        world
+            .last(What::AnswerIgnored)
+            .ends_with("a person counts once")
+    );
+    world.answer("mallory", &["dba"], None);
+    assert!(
+        world
+            .last(What::AnswerIgnored)
+            .ends_with("holds none of technical-lead, release-manager")
+    );
+    assert!(world.orders.is_empty());
+    world.answer("bob", &["technical-lead"], None);
+    assert_eq!(world.orders.len(), 1);
+}
+
+#[test]
+fn an_answer_after_the_deadline_is_only_noted() {
+    let mut world = World::asking(EACH);
+    world.ticks(181, false, true);
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
+    world.answer("alice", &["technical-lead"], None);
+    assert_eq!(
+        world.last(What::AnswerIgnored),
+        "alice approved, but nothing is being asked"
+    );
+    assert!(world.orders.is_empty());
+}
+
+#[test]
+fn a_recovery_withdraws_the_question_and_a_critical_trigger_overtakes_it() {
+    let mut world = World::asking(EACH);
+    world.ticks(5, true, true);
+    assert!(!world.last(What::Withdrawn).is_empty());
+    assert_eq!(world.phase(), &Phase::Watching);
+
+    let mut world = World::asking(EACH);
+    world.ticks(4, false, false);
+    assert_eq!(
+        world.last(What::Overtaken),
+        "database takes the lead of the incident"
+    );
+    assert_eq!(
+        world.orders.len(),
+        1,
+        "nobody is asked about a critical one"
+    );
+}
+
+#[test]
+fn the_severity_says_how_long_people_may_take() {
+    for (severity, within) in [("critical", None), ("high", Some(1)), ("medium", Some(4))] {
+        let loaded = backstop::policy::load("shop.toml", &policy(severity, ""));
+        let response = loaded.policy.unwrap().triggers[0].response.clone();
+        match (response, within) {
+            (Response::Rollback, None) => {}
+            (Response::Approve(approve), Some(hours)) => {
+                assert_eq!(approve.within, Duration::from_secs(hours * 3600));
+                assert_eq!(approve.otherwise, Otherwise::Escalate);
+            }
+            other => panic!("{severity}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_emergency_override_ends_by_itself_and_reminds_of_what_was_promised() {
+    let mut world = World::new(&policy("critical", ""));
+    world.step(Event::Froze {
+        service: "shop".into(),
+        freeze: Freeze {
+            owner: "alice".into(),
+            reason: "hot fix 41".into(),
+            since: world.at,
+            until: Some(world.at + Duration::from_secs(3600)),
+            emergency: Some(Override {
+                authorised_by: "carol".into(),
+                risk: "payments may fail".into(),
+                plan: "run the validation".into(),
+            }),
+        },
+    });
+    assert_eq!(
+        world.last(What::Frozen),
+        "emergency override by alice for 1h, authorised by carol: hot fix 41; \
+         risk: payments may fail; to validate afterwards: run the validation"
+    );
+    world.ticks(700, false, true);
+    assert!(world.orders.is_empty(), "it does not act meanwhile");
+    let told = |world: &World, kind| -> Vec<String> {
+        let notices = world.notices.iter().filter(|n| n.kind == kind);
+        notices.map(|n| n.reason.clone()).collect()
+    };
+    let before = "the emergency override ends in 5m; then validate: run the validation";
+    assert_eq!(told(&world, NoticeKind::FreezeEnding), [before]);
+    world.ticks(25, false, true);
+    let after = "the emergency override that carol authorised has ended; to validate now: run the validation";
+    assert_eq!(told(&world, NoticeKind::FreezeEnding), [before, after]);
+    assert_eq!(world.orders.len(), 1, "it acts again");
+}
