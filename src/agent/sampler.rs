@@ -488,7 +488,10 @@ pub(super) fn selectors(policy: &Policy, source: &str) -> Vec<Selector> {
             | SignalKind::Histogram { buckets: of, .. }
             | SignalKind::Value { of, .. }
             | SignalKind::Age { of } => add(of),
-            SignalKind::Latency { .. } | SignalKind::Count(_) | SignalKind::Flag { .. } => {}
+            SignalKind::Query { .. }
+            | SignalKind::Latency { .. }
+            | SignalKind::Count(_)
+            | SignalKind::Flag { .. } => {}
         }
     }
     if let Some(rule) = &policy.release

@@ -11,6 +11,7 @@
 //! The decoder trusts nothing: bytes that no encoder wrote are `None`, never a
 //! panic, and allocate no more than a small multiple of their own length.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ const SCRAPED: u8 = 3;
 const PROBED: u8 = 4;
 const PROBED_BADLY: u8 = 5;
 const FAILED: u8 = 6;
+const ANSWERED_AGAIN: u8 = 7;
+const ANSWERED: u8 = 8;
 
 /// Value tokens: even ones are whole differences. One of these is followed by
 /// the changed bits of a value, or by nothing as it is the same as before.
@@ -125,6 +128,7 @@ impl Encoder {
                 let kind = out.len();
                 out.push(match outcome {
                     Outcome::Scraped(_) => SCRAPED,
+                    Outcome::Answered { .. } => ANSWERED,
                     Outcome::Probed { fault: None, .. } => PROBED,
                     Outcome::Probed { .. } => PROBED_BADLY,
                     Outcome::Failed(_) => FAILED,
@@ -138,6 +142,17 @@ impl Encoder {
                             out[kind] = SCRAPED_AGAIN;
                         }
                         self.tables.streams[stream].put_values(out, samples);
+                    }
+                    Outcome::Answered { samples, faults } => {
+                        if self.page(out, stream, samples) {
+                            out[kind] = ANSWERED_AGAIN;
+                        }
+                        self.tables.streams[stream].put_values(out, samples);
+                        put(out, faults.len() as u64);
+                        for (signal, gap) in faults {
+                            put_text(out, signal);
+                            put_gap(out, gap);
+                        }
                     }
                     Outcome::Probed { latency, fault } => {
                         put(out, latency.as_secs());
@@ -333,6 +348,18 @@ impl Decoder {
                     stream.take_page(bytes)?;
                 }
                 Outcome::Scraped(stream.values(bytes)?)
+            }
+            ANSWERED | ANSWERED_AGAIN => {
+                if kind == ANSWERED {
+                    stream.take_page(bytes)?;
+                }
+                let samples = stream.values(bytes)?;
+                let mut faults = BTreeMap::new();
+                for _ in 0..bytes.varint()? {
+                    let signal = bytes.text()?.to_owned();
+                    faults.insert(signal, take_gap(bytes)?);
+                }
+                Outcome::Answered { samples, faults }
             }
             PROBED | PROBED_BADLY => {
                 let secs = bytes.varint()?;

@@ -141,6 +141,7 @@ const fn needs_proof(kind: &SignalKind) -> bool {
         | SignalKind::Increase(_)
         | SignalKind::Value { .. }
         | SignalKind::Age { .. }
+        | SignalKind::Query { .. }
         | SignalKind::Count(_)
         | SignalKind::Flag { .. } => false,
     }

@@ -417,7 +417,7 @@ impl<'a> Change<'a> {
     fn same_source(&self, name: &str) -> bool {
         match (self.old.sources.get(name), self.new.sources.get(name)) {
             (Some(a), Some(b)) => {
-                a.kind == b.kind
+                a.kind.says_the_same(&b.kind)
                     && a.interval == b.interval
                     && a.fail_after == b.fail_after
                     && a.pass_after == b.pass_after

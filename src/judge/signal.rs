@@ -27,10 +27,19 @@ enum Shape {
     Ratio,
     Rate,
     Increase,
-    Histogram { q: f64 },
-    Latency { q: f64 },
-    Value { by: By, over: Over },
+    Histogram {
+        q: f64,
+    },
+    Latency {
+        q: f64,
+    },
+    Value {
+        by: By,
+        over: Over,
+    },
     Age,
+    /// Computed elsewhere, over its own range: the span of the line.
+    Query,
     Count,
     Flag,
 }
@@ -112,6 +121,7 @@ impl Line {
                 };
                 (shape, vec![page.pick(Role::Gauge, of)])
             }
+            SignalKind::Query { of, .. } => (Shape::Query, vec![page.pick(Role::Gauge, of)]),
             SignalKind::Age { of } => (Shape::Age, vec![page.pick(Role::Gauge, of)]),
             SignalKind::Count(of) => (Shape::Count, vec![page.pick(Role::Counter, of)]),
             SignalKind::Flag { of, .. } => (Shape::Flag, vec![page.pick(Role::Gauge, of)]),
@@ -237,7 +247,18 @@ impl Line {
         source: &SourceState,
         from: Option<Moment>,
     ) -> Result<Reading, NoReading> {
-        source.fresh(now, from)?;
+        let fresh = source.fresh(now, from);
+        if let Some(fault) = source.fault(&self.signal)
+            && fresh != Err(NoReading::NotSampled(None))
+        {
+            return Err(NoReading::NoNumber(fault.detail.clone()));
+        }
+        fresh?;
+        // Whoever computes it knows of no release: what was before `from` has to
+        // leave the range first.
+        if let (Shape::Query, Some(from)) = (self.shape, from) {
+            self.covered(Cover::of(now.since(from)))?;
+        }
         if let Some(selector) = self.never_matched(source) {
             return Err(if self.told {
                 NoReading::NeverSaid
@@ -389,7 +410,7 @@ impl Shape {
             }
             Self::Histogram { .. } => Gathered::Columns(Window::default()),
             Self::Latency { .. } => Gathered::Latencies(Latencies::default()),
-            Self::Value { .. } | Self::Age | Self::Flag => Gathered::Gauge {
+            Self::Value { .. } | Self::Age | Self::Query | Self::Flag => Gathered::Gauge {
                 window: Window::default(),
                 last: None,
             },

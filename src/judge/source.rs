@@ -1,6 +1,7 @@
 //! What is known of a source: when it last answered, why it last did not,
 //! whether it is up, and its pages.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,9 @@ pub(super) struct SourceState {
     good: Option<Moment>,
     /// Why the last sample was not good.
     gap: Option<Gap>,
+    /// Why signals that ask got no number in the last sample.
+    #[serde(default)]
+    faults: BTreeMap<String, Gap>,
     pub(super) page: Page,
 }
 
@@ -132,6 +136,7 @@ impl SourceState {
             at: None,
             good: None,
             gap: None,
+            faults: BTreeMap::new(),
             page: Page::default(),
         }
     }
@@ -141,6 +146,7 @@ impl SourceState {
         self.at = old.at;
         self.good = old.good;
         self.gap = old.gap;
+        self.faults = old.faults;
         self.page.adopt(old.page);
     }
 
@@ -151,8 +157,18 @@ impl SourceState {
         }
         self.at = Some(at);
         self.gap = outcome.gap().cloned();
+        self.faults.clear();
         let before = self.good;
         let taken = match outcome {
+            Outcome::Answered { samples, faults } => {
+                self.faults.clone_from(faults);
+                // Without a number it is no page: nobody counts from it.
+                if samples.is_empty() || !self.page.take(at, samples) {
+                    Taken::Nothing
+                } else {
+                    Taken::Page
+                }
+            }
             Outcome::Scraped(samples) => {
                 if self.page.take(at, samples) {
                     Taken::Page
@@ -174,6 +190,11 @@ impl SourceState {
             self.good = Some(at);
         }
         Some(taken)
+    }
+
+    /// Why the last sample has no number for this signal.
+    pub(super) fn fault(&self, signal: &str) -> Option<&Gap> {
+        self.faults.get(signal)
     }
 
     /// Why the last sample was not good.

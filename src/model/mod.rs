@@ -32,7 +32,7 @@ pub use plan::{
 };
 pub use policy::{
     Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Pick, Policy, ReleaseRule,
-    Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger, Unchecked,
+    Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger, Unchecked, asked_as,
 };
 pub(crate) use reading::Short;
 pub use reading::{Evidence, NoReading, Reading, Value};

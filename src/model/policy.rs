@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Glob, Pattern, Plan, Selector, Unit};
+use super::{Condition, Glob, Pattern, Plan, Selector, Series, Unit};
 
 /// One service's policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,17 @@ pub enum SourceKind {
         /// `host:port`.
         address: String,
     },
+    /// Queries of a Prometheus, or of what speaks as one.
+    Prometheus {
+        /// The base of its API: `/api/v1/query` goes behind it.
+        url: String,
+        /// Sent with the requests.
+        headers: BTreeMap<String, String>,
+        /// Certificates.
+        tls: Tls,
+        /// What the signals on it ask, by the signal's name.
+        queries: BTreeMap<String, String>,
+    },
     /// A command: its exit status, and the series that it prints.
     Run {
         /// Program and arguments.
@@ -127,6 +138,7 @@ impl SourceKind {
             Self::Scrape { .. } => "scrape",
             Self::Probe { .. } => "probe",
             Self::Tcp { .. } => "tcp",
+            Self::Prometheus { .. } => "prometheus",
             Self::Run { .. } => "run",
             Self::Log { .. } => "log",
             Self::Alertmanager { .. } => "alertmanager",
@@ -139,6 +151,7 @@ impl SourceKind {
     pub const fn has_series(&self) -> bool {
         match self {
             Self::Scrape { .. }
+            | Self::Prometheus { .. }
             | Self::Run { .. }
             | Self::Log { .. }
             | Self::Alertmanager { .. }
@@ -153,13 +166,37 @@ impl SourceKind {
         matches!(self, Self::Scrape { .. } | Self::Run { .. })
     }
 
+    /// Whether its samples say the same: what other signals ask of it changes
+    /// nothing for one.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Prometheus {
+                    url, headers, tls, ..
+                },
+                Self::Prometheus {
+                    url: its_url,
+                    headers: its_headers,
+                    tls: its_tls,
+                    ..
+                },
+            ) => (url, headers, tls) == (its_url, its_headers, its_tls),
+            _ => self == other,
+        }
+    }
+
     /// Whether it can be said to be up or down: a log is no check of anything,
-    /// and that nobody says anything is no fault.
+    /// that nobody says anything is no fault, and a Prometheus that is out says
+    /// nothing of the service.
     #[must_use]
     pub const fn has_health(&self) -> bool {
         match self {
             Self::Scrape { .. } | Self::Probe { .. } | Self::Tcp { .. } | Self::Run { .. } => true,
-            Self::Log { .. } | Self::Alertmanager { .. } | Self::Push { .. } => false,
+            Self::Prometheus { .. }
+            | Self::Log { .. }
+            | Self::Alertmanager { .. }
+            | Self::Push { .. } => false,
         }
     }
 
@@ -171,6 +208,7 @@ impl SourceKind {
             Self::Scrape { .. }
             | Self::Probe { .. }
             | Self::Tcp { .. }
+            | Self::Prometheus { .. }
             | Self::Run { .. }
             | Self::Log { .. } => false,
         }
@@ -185,6 +223,7 @@ impl SourceKind {
             Self::Scrape { .. }
             | Self::Probe { .. }
             | Self::Tcp { .. }
+            | Self::Prometheus { .. }
             | Self::Run { .. }
             | Self::Log { .. } => &[],
         }
@@ -241,7 +280,8 @@ impl Signal {
             | SignalKind::Increase(_)
             | SignalKind::Histogram { .. }
             | SignalKind::Latency { .. }
-            | SignalKind::Age { .. } => None,
+            | SignalKind::Age { .. }
+            | SignalKind::Query { .. } => None,
         }
     }
 }
@@ -286,6 +326,13 @@ pub enum SignalKind {
         /// Which; of several series the oldest counts.
         of: Selector,
     },
+    /// One number that a Prometheus answers.
+    Query {
+        /// The query, in PromQL.
+        promql: String,
+        /// The series that the answer is kept as: see [`asked_as`].
+        of: Selector,
+    },
     /// Events that a source was told of in the window. Unlike an increase it
     /// needs no coverage: none can be missed.
     Count(Selector),
@@ -296,6 +343,14 @@ pub enum SignalKind {
         /// How long it stays set when nobody clears it; `None` is for ever.
         ttl: Option<Duration>,
     },
+}
+
+/// The series that the answers to a signal's query are kept as, live and in a
+/// recording: `backstop_query{signal="NAME"}`.
+#[must_use]
+pub fn asked_as(signal: &str) -> Series {
+    let labels = vec![("signal".to_owned(), signal.to_owned())];
+    Series::new("backstop_query", labels)
 }
 
 /// How several series of a gauge are combined.

@@ -52,6 +52,8 @@ pub enum NoReading {
         /// The window.
         window: Duration,
     },
+    /// A query was asked and gave no number, with the reason.
+    NoNumber(String),
     /// The denominator did not grow: no events in the window.
     NoEvents,
     /// The selector has never matched a series.
@@ -141,6 +143,7 @@ impl fmt::Display for NoReading {
                 Short(*covered),
                 Short(*window)
             ),
+            Self::NoNumber(why) => write!(f, "the query gave no number: {why}"),
             Self::NoEvents => f.write_str("no events in the window"),
             Self::NeverSaid => f.write_str("nobody has said what it is"),
             Self::SaidBefore => f.write_str(

@@ -1,6 +1,7 @@
 //! What came of sampling a source once: samples, an answer, or a gap with its
 //! reason. Never a zero that stands for "I do not know".
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,13 @@ pub enum Outcome {
     /// An empty list is a page without them, which is neither zero errors nor
     /// all errors.
     Scraped(Vec<Sample>),
+    /// Queries were answered, at least one of them or none without a fault.
+    Answered {
+        /// The numbers, one for each query that gave one.
+        samples: Vec<Sample>,
+        /// Why the others gave none, by their signal.
+        faults: BTreeMap<String, Gap>,
+    },
     /// A probe or a connection was answered.
     Probed {
         /// From the start of the attempt to the end of the answer.
@@ -43,6 +51,7 @@ impl Outcome {
     pub fn gap(&self) -> Option<&Gap> {
         match self {
             Self::Scraped(_) => None,
+            Self::Answered { faults, .. } => faults.values().next(),
             Self::Probed { fault, .. } => fault.as_ref(),
             Self::Failed(gap) => Some(gap),
         }

@@ -98,7 +98,7 @@ pub fn difference(old: &Policy, new: &Policy) -> Difference {
         .iter()
         .filter(|(name, trigger)| {
             old_rows.get(*name).is_some_and(|was| {
-                was.when != trigger.when || reads(old, was) != reads(new, trigger)
+                was.when != trigger.when || !read_alike(&reads(old, was), &reads(new, trigger))
             })
         })
         .map(|(name, _)| name.clone())
@@ -116,11 +116,28 @@ pub fn difference(old: &Policy, new: &Policy) -> Difference {
     }
 }
 
+/// A signal and the source that it is read from.
+type Read<'a> = (Option<&'a Signal>, Option<&'a Source>);
+
+/// Whether two conditions read the same. What other signals ask of a source is
+/// no difference.
+fn read_alike(old: &[Read<'_>], new: &[Read<'_>]) -> bool {
+    let alike = |a: &Source, b: &Source| {
+        let rest = |s: &Source| (s.interval, s.timeout, s.fail_after, s.pass_after);
+        rest(a) == rest(b) && a.kind.says_the_same(&b.kind)
+    };
+    old.len() == new.len()
+        && old.iter().zip(new).all(|((old, from), (new, to))| {
+            old == new
+                && match (from, to) {
+                    (Some(from), Some(to)) => alike(from, to),
+                    (from, to) => from.is_none() && to.is_none(),
+                }
+        })
+}
+
 /// The signals and sources that a trigger's condition reads, as they are.
-fn reads<'a>(
-    policy: &'a Policy,
-    trigger: &Trigger,
-) -> Vec<(Option<&'a Signal>, Option<&'a Source>)> {
+fn reads<'a>(policy: &'a Policy, trigger: &Trigger) -> Vec<Read<'a>> {
     tests(&trigger.when.expr)
         .into_iter()
         .map(|test| match test {

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Draft, listed, nearest};
-use super::keys::{Keys, Later, Reader, join, unsupported};
+use super::keys::{Keys, Later, Reader, join};
 use super::quoted::Quoted;
 use crate::judge::grammar;
 use crate::model::Short;
@@ -170,22 +170,6 @@ impl<'t> Item<'t> {
             );
         }
         found.map(|(_, value)| *value)
-    }
-
-    /// As [`Item::choice`], where a later version will know some more.
-    pub(super) fn choice_or_later<T: Copy>(
-        &self,
-        choices: &[(&str, T)],
-        later: &[Later],
-        r: &mut Reader,
-    ) -> Option<T> {
-        let word = self.string(r)?.value;
-        let subject = format!("`{} = \"{word}\"`", self.key);
-        if let Some(draft) = unsupported(word, self.at.clone(), &subject, later) {
-            r.add(draft);
-            return None;
-        }
-        self.choice(choices, r)
     }
 
     /// The table below the key, its keys checked.

@@ -236,12 +236,7 @@ impl<'t> Keys<'t> {
 }
 
 /// The fault of a word that only a later version knows.
-pub(super) fn unsupported(
-    word: &str,
-    at: Range<usize>,
-    subject: &str,
-    later: &[Later],
-) -> Option<Draft> {
+fn unsupported(word: &str, at: Range<usize>, subject: &str, later: &[Later]) -> Option<Draft> {
     let (_, instead) = later.iter().find(|(known, _)| *known == word)?;
     let message = format!("{subject} is not supported by this version");
     Some(Draft::error("unsupported", at, message).hint(*instead))

@@ -146,7 +146,10 @@ fn limits(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft
         };
         let at_zero = *limit == 0.0;
         let at_one = signal.unit == Unit::Ratio && *limit >= 1.0;
-        let never_negative = !matches!(signal.kind, SignalKind::Value { .. });
+        let never_negative = !matches!(
+            signal.kind,
+            SignalKind::Value { .. } | SignalKind::Query { .. }
+        );
         let message = match op {
             _ if never(*op, at_zero && never_negative, at_one) => "no value breaches this",
             _ if always(*op, at_zero && never_negative, at_one) => "every value breaches this",

@@ -20,7 +20,13 @@ pub fn lint_live(loaded: &Loaded, samples: &BTreeMap<String, Outcome>) -> Vec<Fa
     let marks = &loaded.marks;
     let mut out = Vec::new();
     for (name, outcome) in samples {
-        if let Some(gap) = outcome.gap()
+        if let Outcome::Answered { faults, .. } = outcome {
+            for (signal, gap) in faults {
+                let at = marks.at(&format!("signals.{signal}.query"));
+                let message = format!("the query of `{signal}` gives no number: {gap}");
+                out.push(Draft::warning("live-query", at, message));
+            }
+        } else if let Some(gap) = outcome.gap()
             && policy.sources.contains_key(name)
         {
             out.push(Draft::warning(
@@ -85,7 +91,10 @@ fn matches(
             SignalKind::Value { of, .. } => check(of, &path("value"), page, blind),
             SignalKind::Age { of } => check(of, &path("age"), page, blind),
             // Nothing is scraped for those: a page has nothing to say of them.
-            SignalKind::Latency { .. } | SignalKind::Count(_) | SignalKind::Flag { .. } => {}
+            SignalKind::Query { .. }
+            | SignalKind::Latency { .. }
+            | SignalKind::Count(_)
+            | SignalKind::Flag { .. } => {}
         }
     }
     if let Some(Current::Metric { metric, source, .. }) =

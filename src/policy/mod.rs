@@ -215,8 +215,9 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
     let interval = keys
         .duration("interval", Duration::from_millis(100)..=LONGEST_INTERVAL, r)
         .unwrap_or(DEFAULT_INTERVAL);
-    let sources = sources::read(keys.get("sources"), interval, r);
+    let mut sources = sources::read(keys.get("sources"), interval, r);
     let signals = signals::read(keys.get("signals"), &sources, r);
+    signals::ask(&mut sources, &signals);
     let known = Known::new(interval, sources, signals);
     let triggers = triggers::read(keys.get("triggers"), mode, &known, r);
     if triggers.is_empty() && !keys.has("triggers") {

@@ -6,29 +6,23 @@ use std::time::Duration;
 
 use super::fault::{Draft, listed, nearest};
 use super::item::Item;
-use super::keys::{Keys, LONGEST, Later, Reader};
+use super::keys::{Keys, LONGEST, Reader};
 use super::{MOST_INTERVALS, names, show, told};
-use crate::model::{By, Over, Selector, Signal, SignalKind, Source, SourceKind, Unit};
+use crate::model::{By, Over, Selector, Signal, SignalKind, Source, SourceKind, Unit, asked_as};
 
 /// Signals per policy; each holds a window's worth of counts.
 const MOST_SIGNALS: usize = 1000;
 
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-const KINDS: [&str; 8] = [
-    "ratio", "rate", "increase", "quantile", "value", "age", "count", "flag",
+const KINDS: [&str; 9] = [
+    "ratio", "rate", "increase", "quantile", "value", "age", "query", "count", "flag",
 ];
 
 const KEYS: &[&str] = &[
     "source", "window", "by", "over", "ratio", "rate", "increase", "quantile", "value", "age",
-    "query", "count", "flag", "ttl",
+    "query", "unit", "count", "flag", "ttl",
 ];
-
-/// Kinds of later versions, and the nearest thing that works.
-const LATER: [Later; 1] = [(
-    "query",
-    "derive it from the service's own metrics with `ratio`, `rate` or `quantile`",
-)];
 
 /// Sources by name; `None` for one that has a fault itself.
 type Sources = BTreeMap<String, Option<Source>>;
@@ -57,13 +51,17 @@ fn signal(item: &Item<'_>, sources: &Sources, r: &mut Reader) -> Option<Signal> 
         }
         Some((item, sources.get(name)?.as_ref()?))
     });
-    let kind = keys.one_of(&KINDS, &LATER, r);
+    let kind = keys.one_of(&KINDS, &[], r);
     if let Some(kind) = &kind {
         only_with_value(&keys, kind, r);
     }
-    let window = window(&keys, source.as_ref().map(|(_, source)| *source), r);
+    let range = kind
+        .as_ref()
+        .filter(|kind| kind.key == "query")
+        .and_then(|kind| longest_range(kind.value.as_str()?));
+    let window = window(&keys, range, source.as_ref().map(|(_, source)| *source), r);
     let (kind, (source_item, source)) = (kind?, source?);
-    let (signal_kind, unit) = read_kind(&keys, &kind, source, &source_item, r)?;
+    let (signal_kind, unit) = read_kind(&keys, &kind, &item.key, source, &source_item, r)?;
     Some(Signal {
         source: source_item.string(r)?.value.to_owned(),
         kind: signal_kind,
@@ -84,6 +82,15 @@ fn only_with_value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) {
             }
         }
     }
+    let (misplaced, why) = if kind.key == "query" {
+        ("window", "has its own range in the query, such as `[5m]`")
+    } else {
+        ("unit", "has a unit that is known")
+    };
+    if let Some(item) = keys.get(misplaced) {
+        let message = format!("`{misplaced}` does not go with `{}`, which {why}", kind.key);
+        r.add(Draft::error("conflict", item.key_at, message));
+    }
     if let Some(item) = keys.get("ttl").filter(|_| kind.key != "flag") {
         let message = format!("`ttl` goes with `flag`, not with `{}`", kind.key);
         r.add(Draft::error("conflict", item.key_at, message));
@@ -91,11 +98,20 @@ fn only_with_value(keys: &Keys<'_>, kind: &Item<'_>, r: &mut Reader) {
 }
 
 /// The window, which must hold at least two samples of the source.
-fn window(keys: &Keys<'_>, source: Option<&Source>, r: &mut Reader) -> Option<Duration> {
+fn window(
+    keys: &Keys<'_>,
+    range: Option<Duration>,
+    source: Option<&Source>,
+    r: &mut Reader,
+) -> Option<Duration> {
     let item = keys.get("window");
-    let window = match &item {
-        Some(item) => item.duration(Duration::from_millis(200)..=LONGEST, r)?,
-        None => DEFAULT_WINDOW.max(source?.interval * 2),
+    let window = if let Some(item) = &item {
+        item.duration(Duration::from_millis(200)..=LONGEST, r)?
+    } else {
+        let interval = source?.interval;
+        let most = interval.saturating_mul(u32::try_from(MOST_INTERVALS).unwrap_or(u32::MAX));
+        let window = range.unwrap_or(DEFAULT_WINDOW).min(most);
+        window.max(interval * 2)
     };
     let interval = source?.interval;
     let at = item.map_or_else(|| keys.at.clone(), |item| item.at);
@@ -150,6 +166,7 @@ pub(super) fn fits(
 fn read_kind(
     keys: &Keys<'_>,
     kind: &Item<'_>,
+    name: &str,
     source: &Source,
     source_item: &Item<'_>,
     r: &mut Reader,
@@ -163,6 +180,14 @@ fn read_kind(
         SourceKind::Push { .. } => (!matches!(key, "flag" | "count" | "value")).then_some((
             "needs counters that are scraped, and a push source is told",
             "take the `flag`, `count` or `value` of what it is told",
+        )),
+        SourceKind::Prometheus { .. } => (key != "query").then_some((
+            "is computed here, and a prometheus source computes itself",
+            "write what it is to compute: `query = \"…\"`, in PromQL",
+        )),
+        _ if key == "query" => Some((
+            "is asked of a Prometheus, and this source is none",
+            "name a `prometheus` source, or derive it with `ratio`, `rate` or `quantile`",
         )),
         _ if key == "flag" => Some((
             "is what somebody says, and this source is measured",
@@ -205,6 +230,7 @@ fn read_kind(
         counted(&selector, item, source, r).then_some(selector)
     };
     Some(match kind.key.as_str() {
+        "query" => return query(keys, kind, name, r),
         "quantile" => return quantile(kind, source, source_item, r),
         "ratio" => {
             let parts = kind.table("`ratio`".into(), &["of", "to"], &[], r)?;
@@ -223,6 +249,99 @@ fn read_kind(
         }
         _ => gauge(keys, selector(kind, r)?, r),
     })
+}
+
+/// Puts into each source what its signals ask of it.
+pub(super) fn ask(sources: &mut Sources, signals: &BTreeMap<String, Option<Signal>>) {
+    for (name, signal) in signals {
+        let Some(signal) = signal else { continue };
+        if let SignalKind::Query { promql, .. } = &signal.kind
+            && let Some(Some(source)) = sources.get_mut(&signal.source)
+            && let SourceKind::Prometheus { queries, .. } = &mut source.kind
+        {
+            queries.insert(name.clone(), promql.clone());
+        }
+    }
+}
+
+/// A query, in the words of whoever will compute it: only that it is whole as far
+/// as quotes and brackets go is seen here.
+fn query(
+    keys: &Keys<'_>,
+    kind: &Item<'_>,
+    name: &str,
+    r: &mut Reader,
+) -> Option<(SignalKind, Unit)> {
+    const UNITS: [(&str, Unit); 5] = [
+        ("ratio", Unit::Ratio),
+        ("time", Unit::Seconds),
+        ("rate", Unit::PerSecond),
+        ("bytes", Unit::Bytes),
+        ("number", Unit::Plain),
+    ];
+    let quoted = kind.string(r)?;
+    let unit = keys.choice("unit", &UNITS, r).unwrap_or(Unit::Plain);
+    if let Some((at, why)) = unbalanced(quoted.value) {
+        let place = r.inside(
+            &quoted,
+            at,
+            quoted.value[at..].chars().next().map_or(0, char::len_utf8),
+        );
+        r.add(Draft::error(
+            "query",
+            place,
+            format!("`query` is not whole: {why}"),
+        ));
+        return None;
+    }
+    let of = Selector::parse(&asked_as(name).to_string()).ok()?;
+    let promql = quoted.value.to_owned();
+    Some((SignalKind::Query { promql, of }, unit))
+}
+
+/// The longest range that a query looks back over, where it says so:
+/// `rate(x[5m])`, `max_over_time(x[1h:1m])` (Prometheus, *Time durations*).
+fn longest_range(promql: &str) -> Option<Duration> {
+    let ranges = promql.split('[').skip(1).filter_map(|rest| {
+        let (range, _) = rest.split_once([']', ':'])?;
+        let range = range.trim();
+        // Its units are ours but for the year, which no window is long enough for.
+        if range.contains('y') {
+            return None;
+        }
+        humantime::parse_duration(range).ok()
+    });
+    ranges.max()
+}
+
+/// The first bracket or quote of a PromQL query that has no other, and what is
+/// wrong with it.
+fn unbalanced(promql: &str) -> Option<(usize, &'static str)> {
+    let mut open = Vec::new();
+    let mut chars = promql.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '(' => open.push((at, ')')),
+            '[' => open.push((at, ']')),
+            '{' => open.push((at, '}')),
+            ')' | ']' | '}' => match open.pop() {
+                Some((_, close)) if close == c => {}
+                _ => return Some((at, "this closes nothing")),
+            },
+            '"' | '\'' | '`' => loop {
+                match chars.next() {
+                    None => return Some((at, "this string is never closed")),
+                    Some((_, '\\')) if c != '`' => drop(chars.next()),
+                    Some((_, end)) if end == c => break,
+                    Some(_) => {}
+                }
+            },
+            // A comment, up to the end of its line.
+            '#' => drop(chars.find(|(_, c)| *c == '\n')),
+            _ => {}
+        }
+    }
+    open.first().map(|(at, _)| (*at, "this is never closed"))
 }
 
 /// Whether what a selector names is counted by its source, as far as that is

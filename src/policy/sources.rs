@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::fault::Draft;
 use super::item::Item;
-use super::keys::{Keys, LONGEST, Later, Reader};
+use super::keys::{Keys, LONGEST, Reader};
 use super::requests::{address, bytes, headers, url};
 use super::steps::argv;
 use super::{names, told};
@@ -60,6 +60,9 @@ const TCP: &[&str] = &[
     "fail_after",
     "pass_after",
 ];
+const PROMETHEUS: &[&str] = &[
+    "type", "url", "headers", "timeout", "interval", "ca", "cert", "key",
+];
 const RUN: &[&str] = &[
     "type",
     "command",
@@ -92,12 +95,6 @@ const ANY: &[&str] = &[
     "roles",
 ];
 
-/// Types of later versions, and the nearest thing that works.
-const LATER: [Later; 1] = [(
-    "prometheus",
-    "scrape the service's own metrics page with `type = \"scrape\"`",
-)];
-
 /// All sources by name; `None` for one with a fault.
 pub(super) fn read(
     item: Option<Item<'_>>,
@@ -123,6 +120,7 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Some("scrape") => SCRAPE,
         Some("probe") => PROBE,
         Some("tcp") => TCP,
+        Some("prometheus") => PROMETHEUS,
         Some("run") => RUN,
         Some("log") => LOG,
         Some("alertmanager") => told::ALERTMANAGER,
@@ -141,7 +139,7 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
     };
     let in_a_row = |key, usual, r: &mut Reader| match kind {
         // Never up or down.
-        Some(Kind::Log | Kind::Alertmanager | Kind::Push) => usual,
+        Some(Kind::Prometheus | Kind::Log | Kind::Alertmanager | Kind::Push) => usual,
         _ => keys.count(key, 1..=1000, r).unwrap_or(usual),
     };
     let fail_after = in_a_row("fail_after", 3, r);
@@ -152,6 +150,7 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Kind::Tcp => SourceKind::Tcp {
             address: address(&keys.need("address", "\"127.0.0.1:5432\"", r)?, r)?,
         },
+        Kind::Prometheus => prometheus(&keys, r)?,
         Kind::Run => SourceKind::Run {
             command: command(&keys, r)?,
         },
@@ -173,6 +172,7 @@ enum Kind {
     Scrape,
     Probe,
     Tcp,
+    Prometheus,
     Run,
     Log,
     Alertmanager,
@@ -180,17 +180,17 @@ enum Kind {
 }
 
 fn kind_of(keys: &Keys<'_>, r: &mut Reader) -> Option<Kind> {
-    keys.need("type", "\"scrape\"", r)?.choice_or_later(
+    keys.need("type", "\"scrape\"", r)?.choice(
         &[
             ("scrape", Kind::Scrape),
             ("probe", Kind::Probe),
             ("tcp", Kind::Tcp),
+            ("prometheus", Kind::Prometheus),
             ("run", Kind::Run),
             ("log", Kind::Log),
             ("alertmanager", Kind::Alertmanager),
             ("push", Kind::Push),
         ],
-        &LATER,
         r,
     )
 }
@@ -292,6 +292,30 @@ fn probe(keys: &Keys<'_>, timeout: Duration, r: &mut Reader) -> Option<SourceKin
         body,
         expect: expect?,
         tls: tls?,
+    })
+}
+
+fn prometheus(keys: &Keys<'_>, r: &mut Reader) -> Option<SourceKind> {
+    let url = keys
+        .need("url", "\"http://127.0.0.1:9090\"", r)
+        .and_then(|item| {
+            let address = url(&item, r)?;
+            if address.contains("/api/v1") {
+                r.add(
+                    item.fault("url", "`url` is the base of the API: `/api/v1/query` is added")
+                        .hint("write `http://HOST:PORT`, with the prefix of its `--web.external-url` if it has one"),
+                );
+            }
+            Some(address)
+        });
+    let headers = headers(keys, r);
+    let tls = tls(keys, r);
+    Some(SourceKind::Prometheus {
+        url: url?,
+        headers: headers?,
+        tls: tls?,
+        // From the signals, once they are read.
+        queries: BTreeMap::new(),
     })
 }
 

@@ -57,6 +57,7 @@ fn told(lines: &[&str]) -> Vec<String> {
             let result = if fault.is_none() { "well" } else { "ill" };
             format!("{at} {source} {result} {latency:?}")
         }
+        Fact::Sampled(source, Outcome::Answered { .. }) => panic!("{source} is recorded as a page"),
         Fact::Sampled(source, Outcome::Failed(gap)) => format!("{at} {source} {gap}"),
     });
     facts.collect()

@@ -19,6 +19,7 @@ pub mod exposition;
 mod fault;
 mod log;
 mod probe;
+mod prometheus;
 mod resolve;
 mod run;
 mod scrape;
@@ -40,6 +41,7 @@ pub use version::VersionCommand;
 use crate::model::{Gap, GapKind, Outcome, Selector, Short, Source, SourceKind};
 use log::Log;
 use probe::{Probe, Sent};
+use prometheus::Prometheus;
 use run::Run;
 use scrape::Scrape;
 use stopwatch::Stopwatch;
@@ -112,6 +114,7 @@ enum Kind {
     Scrape(Box<Scrape>),
     Probe(Box<Probe>),
     Tcp(Tcp),
+    Prometheus(Box<Prometheus>),
     Run(Box<Run>),
     Log(Log),
 }
@@ -158,6 +161,19 @@ impl Sensor {
                 Kind::Probe(Box::new(Probe::new(&sent, expect, client)?))
             }
             SourceKind::Tcp { address } => Kind::Tcp(Tcp::new(address, client)?),
+            SourceKind::Prometheus {
+                url,
+                headers,
+                tls,
+                queries,
+            } => Kind::Prometheus(Box::new(Prometheus::new(
+                url,
+                headers,
+                tls,
+                queries,
+                source.interval,
+                client,
+            )?)),
             SourceKind::Run { command } => Kind::Run(Box::new(Run::new(command, selectors))),
             SourceKind::Log { path, matches } => Kind::Log(Log::new(path, matches.iter())),
             SourceKind::Alertmanager { .. } | SourceKind::Push { .. } => {
@@ -183,7 +199,7 @@ impl Sensor {
         match &mut self.kind {
             Kind::Scrape(scrape) => scrape.select(selectors),
             Kind::Run(run) => run.select(selectors),
-            Kind::Probe(_) | Kind::Tcp(_) | Kind::Log(_) => {}
+            Kind::Probe(_) | Kind::Tcp(_) | Kind::Prometheus(_) | Kind::Log(_) => {}
         }
     }
 
@@ -193,7 +209,11 @@ impl Sensor {
     pub const fn is_unsettled(&self) -> bool {
         match &self.kind {
             Kind::Run(run) => run.command.is_unsettled(),
-            Kind::Scrape(_) | Kind::Probe(_) | Kind::Tcp(_) | Kind::Log(_) => false,
+            Kind::Scrape(_)
+            | Kind::Probe(_)
+            | Kind::Tcp(_)
+            | Kind::Prometheus(_)
+            | Kind::Log(_) => false,
         }
     }
 
@@ -211,7 +231,8 @@ impl Sensor {
     pub async fn sample(&mut self) -> Sampled {
         let watch = Stopwatch::start();
         let mut bytes = 0;
-        let sampled = tokio::time::timeout(self.timeout, self.kind.sample(&mut bytes)).await;
+        let sampled =
+            tokio::time::timeout(self.timeout, self.kind.sample(&mut bytes, self.timeout)).await;
         let outcome = match sampled {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(gap)) => Outcome::Failed(gap),
@@ -247,11 +268,18 @@ impl Sensor {
 }
 
 impl Kind {
-    async fn sample(&mut self, bytes: &mut u64) -> Result<Outcome, Gap> {
+    async fn sample(&mut self, bytes: &mut u64, timeout: Duration) -> Result<Outcome, Gap> {
         match self {
             Self::Scrape(scrape) => scrape.sample(bytes).await.map(Outcome::Scraped),
             Self::Probe(probe) => probe.sample(bytes).await,
             Self::Tcp(tcp) => tcp.sample().await,
+            // A little less, for one that hangs costs only its own answer.
+            Self::Prometheus(prometheus) => {
+                let spare = (timeout / 20).min(Duration::from_millis(50));
+                prometheus
+                    .sample(bytes, timeout.saturating_sub(spare))
+                    .await
+            }
             Self::Run(run) => run.sample(bytes).await.map(Outcome::Scraped),
             Self::Log(log) => log.sample(bytes).await.map(Outcome::Scraped),
         }
@@ -262,6 +290,10 @@ impl Kind {
             Self::Scrape(scrape) => (scrape.request.client(), scrape.request.host()),
             Self::Probe(probe) => (probe.request.client(), probe.request.host()),
             Self::Tcp(tcp) => (&tcp.client, tcp.host.as_str()),
+            Self::Prometheus(prometheus) => match prometheus.request() {
+                Some(request) => (request.client(), request.host()),
+                None => return false,
+            },
             Self::Run(_) | Self::Log(_) => return false,
         };
         client.resolver().is_out(host)

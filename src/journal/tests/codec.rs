@@ -23,7 +23,7 @@ fn values() -> impl Strategy<Value = f64> {
 }
 
 fn events() -> impl Strategy<Value = Event> {
-    let gap = (0_usize..3, ".{0,8}").prop_map(|(kind, detail)| {
+    let gap = (0_usize..4, ".{0,8}").prop_map(|(kind, detail)| {
         let kinds = [
             GapKind::Refused,
             GapKind::Own,
@@ -39,9 +39,16 @@ fn events() -> impl Strategy<Value = Event> {
         }
         Arc::new(Series::new("requests_total", labels))
     });
-    let sample = (series, values()).prop_map(|(series, value)| Sample { series, value });
+    let sample = (series, values())
+        .prop_map(|(series, value)| Sample { series, value })
+        .boxed();
     let outcome = prop_oneof![
-        3 => prop::collection::vec(sample, 0..12).prop_map(Outcome::Scraped),
+        3 => prop::collection::vec(sample.clone(), 0..12).prop_map(Outcome::Scraped),
+        1 => (
+            prop::collection::vec(sample, 0..4),
+            prop::collection::btree_map("[a-c]{1,3}", gap.clone(), 0..4),
+        )
+            .prop_map(|(samples, faults)| Outcome::Answered { samples, faults }),
         1 => (any::<u64>(), 0_u32..1_000_000_000, prop::option::of(gap.clone())).prop_map(
             |(secs, nanos, fault)| Outcome::Probed { latency: Duration::new(secs, nanos), fault }
         ),

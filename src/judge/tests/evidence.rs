@@ -100,6 +100,92 @@ fn a_check_that_did_not_check_is_blind_and_never_down() {
     assert_eq!(w.judge.source_up("web"), SourceHealth::Up);
 }
 
+/// A policy that asks a Prometheus two things, over five minutes and over one.
+fn asking() -> Policy {
+    let mut policy = policy(&[]);
+    let kind = SourceKind::Prometheus {
+        url: String::new(),
+        headers: BTreeMap::new(),
+        tls: Tls::default(),
+        queries: BTreeMap::new(),
+    };
+    let app = policy.sources["app"].clone();
+    policy.sources.insert("prom".into(), Source { kind, ..app });
+    for (name, window) in [("share", 300), ("depth", 60)] {
+        let signal = Signal {
+            source: "prom".into(),
+            kind: SignalKind::Query {
+                promql: String::new(),
+                of: selector(&crate::model::asked_as(name).to_string()),
+            },
+            window: secs(window),
+            unit: Unit::Plain,
+        };
+        policy.signals.insert(name.into(), signal);
+    }
+    policy
+}
+
+#[test]
+fn a_query_has_its_own_reason_and_none_of_the_release_before() {
+    let policy = asking();
+    let mut judge = Judge::new(&policy);
+    let at = |s: u64| Moment::from_millis(1_000_000_000 + s * 1000);
+    let asked = |judge: &mut Judge, s: u64, share: Result<f64, &str>, depth: f64| {
+        let sample = |signal: &str, value| Sample {
+            series: Arc::new(crate::model::asked_as(signal)),
+            value,
+        };
+        let mut samples = vec![sample("depth", depth)];
+        let mut faults = BTreeMap::new();
+        match share {
+            Ok(value) => samples.push(sample("share", value)),
+            Err(why) => {
+                let gap = Gap::new(GapKind::Other, why);
+                faults.insert("share".to_owned(), gap);
+            }
+        }
+        let outcome = Outcome::Answered { samples, faults };
+        judge.sampled(&policy, "prom", at(s), &outcome);
+        judge.judge(&policy, at(s), 0);
+        let said = |name: &str| {
+            let (_, said) = judge.signals().find(|(signal, _)| *signal == name).unwrap();
+            said.map(|reading| reading.value).map_err(Clone::clone)
+        };
+        (said("share"), said("depth"))
+    };
+    let exactly = |value| Ok(Value::Exactly(value));
+    assert_eq!(
+        asked(&mut judge, 5, Ok(0.25), 7.0),
+        (exactly(0.25), exactly(7.0))
+    );
+    let why = "the answer has 3 series";
+    let none = Err(NoReading::NoNumber(why.to_owned()));
+    assert_eq!(asked(&mut judge, 10, Err(why), 7.0), (none, exactly(7.0)));
+    assert_eq!(
+        asked(&mut judge, 15, Ok(f64::NAN), 7.0).0,
+        Err(NoReading::NotFinite)
+    );
+    // Another release: the range has to leave the one before behind.
+    judge.restart(&policy, at(15));
+    let (share, depth) = asked(&mut judge, 20, Ok(0.25), 7.0);
+    assert!(
+        matches!(share, Err(NoReading::Uncovered { .. })),
+        "{share:?}"
+    );
+    assert!(
+        matches!(depth, Err(NoReading::Uncovered { .. })),
+        "{depth:?}"
+    );
+    let (share, depth) = asked(&mut judge, 15 + 60, Ok(0.25), 7.0);
+    assert!(
+        matches!(share, Err(NoReading::Uncovered { .. })),
+        "{share:?}"
+    );
+    assert_eq!(depth, exactly(7.0));
+    assert_eq!(asked(&mut judge, 15 + 300, Ok(0.25), 7.0).0, exactly(0.25));
+}
+
 #[test]
 fn an_empty_page_is_neither_zero_errors_nor_all_errors() {
     let mut w = World::new(&[]);
