@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 /// Every command, in the order of `backstop --help`.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "run",
     "check",
     "status",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 19] = [
     "approve",
     "reject",
     "ack",
+    "loss",
     "rollback",
     "abort",
     "freeze",

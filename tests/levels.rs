@@ -1,10 +1,13 @@
 //! Levels of escalation that a condition reaches, through the engine.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{Command, Engine, Event, Notice, NoticeKind, Person};
+use backstop::guard::{Command, Engine, Event, Loss, Notice, NoticeKind, Person, Phase};
 use backstop::model::{Gap, GapKind, HowEnded, Moment, Outcome, Output, Policy, StepEnd};
+use backstop::view::Report;
 
 const POLICY: &str = r#"
 service  = "shop"
@@ -41,6 +44,8 @@ struct World {
     at: Moment,
     up: bool,
     notices: Vec<Notice>,
+    /// What the queries print, in their order.
+    printed: Vec<String>,
 }
 
 impl World {
@@ -50,6 +55,7 @@ impl World {
             at: Moment::from_millis(1_000_000),
             up: true,
             notices: Vec::new(),
+            printed: Vec::new(),
         };
         world.revise(POLICY);
         world.wait(30);
@@ -73,16 +79,20 @@ impl World {
             match command {
                 Command::Tell(notice) => self.notices.push(notice),
                 // What is run does not help.
-                Command::Run(order) => self.step(Event::Finished {
-                    service: order.service,
-                    ticket: order.ticket,
-                    step: order.step,
-                    end: StepEnd {
-                        how: HowEnded::Succeeded,
-                        output: Output::default(),
-                        took: Duration::from_secs(1),
-                    },
-                }),
+                Command::Run(order) => {
+                    let query = order.step.checked_sub(1);
+                    let printed = query.and_then(|i| self.printed.get(i)).cloned();
+                    self.step(Event::Finished {
+                        service: order.service,
+                        ticket: order.ticket,
+                        step: order.step,
+                        end: StepEnd {
+                            how: HowEnded::Succeeded,
+                            output: Output::said(printed.unwrap_or_default()),
+                            took: Duration::from_secs(1),
+                        },
+                    });
+                }
                 Command::Cancel { .. } | Command::Note(_) => {}
             }
         }
@@ -111,6 +121,22 @@ impl World {
                 wall_ahead_ms: 0,
             });
         }
+    }
+
+    fn report(&self) -> String {
+        let state = self.engine.state();
+        let service = &state.services["shop"];
+        Report {
+            incident: service.incident.as_ref().or(service.closed.last()).unwrap(),
+            notes: None,
+            steps: &[],
+            signals: None,
+            policy: Some(&service.policy),
+            host: "h",
+            now: state.now,
+            wall_ahead_ms: 0,
+        }
+        .markdown()
     }
 
     fn acknowledge(&mut self) {
@@ -198,4 +224,98 @@ fn a_state_that_was_written_and_read_goes_on() {
     world.engine = Engine::restore(serde_json::from_str(&text).unwrap());
     world.wait(6 * 60);
     assert_eq!(world.called("cto"), [300]);
+}
+
+/// The plan counts what was lost, in two queries.
+fn counting(first: &str) -> World {
+    let text = POLICY
+        .replace(
+            "verify = { within = \"30s\" }",
+            "data_loss = [{ name = \"orders\", run = [\"orders\"], unit = \"orders\" }, { name = \"carts\", run = [\"carts\"] }]",
+        )
+        .replace("when   = \"web is down for 5m\"", "loss = { orders = 100 }");
+    let mut world = World::new();
+    world.printed = vec![first.to_owned(), "none of your business".to_owned()];
+    world.revise(&text);
+    world.wait(60);
+    world
+}
+
+#[test]
+fn what_was_lost_is_in_the_report_and_calls_a_level_above_its_bound() {
+    let world = counting("counting\n 120 \n");
+    let incident = world.engine.state().services["shop"]
+        .incident
+        .as_ref()
+        .unwrap();
+    assert_eq!(
+        incident.lost("orders").map(|n| n.to_string()).as_deref(),
+        Some("120")
+    );
+    assert_eq!(incident.lost("carts"), None);
+    let told: Vec<&Notice> = world
+        .notices
+        .iter()
+        .filter(|n| n.notify == ["cto"])
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0]
+            .reason
+            .starts_with("orders: 120 orders lost, more than 100"),
+        "{}",
+        told[0].reason
+    );
+    let report = world.report();
+    assert!(report.contains("| orders | 120 orders |"), "{report}");
+    assert!(report.contains("| carts | not known |"), "{report}");
+    assert!(report.contains("where a number is expected"), "{report}");
+}
+
+#[test]
+fn a_query_that_fails_breaks_nothing() {
+    let world = counting("NaN");
+    let service = &world.engine.state().services["shop"];
+    assert!(
+        matches!(service.phase, Phase::Verifying(_)),
+        "{:?}",
+        service.phase
+    );
+    assert!(world.called("cto").is_empty());
+}
+
+#[test]
+fn a_person_counts_too_also_when_the_incident_is_closed() {
+    let mut world = counting("7");
+    let lost = |value| Event::Counted {
+        incident: 1,
+        name: "orders".into(),
+        value,
+        by: Person {
+            name: "ann".into(),
+            roles: Vec::new(),
+        },
+        reason: "the audit".into(),
+    };
+    world.step(lost(101.0));
+    assert_eq!(
+        world.notices.iter().filter(|n| n.notify == ["cto"]).count(),
+        1
+    );
+    world.step(lost(f64::NAN));
+    world.up = true;
+    world.wait(40 * 60);
+    world.step(lost(140.0));
+    let service = &world.engine.state().services["shop"];
+    assert!(service.incident.is_none(), "{:?}", service.phase);
+    let values: Vec<String> = service.closed[0]
+        .losses
+        .iter()
+        .map(Loss::in_words)
+        .collect();
+    assert_eq!(
+        values,
+        ["7 orders", "not known", "101 orders", "140 orders"]
+    );
+    assert!(world.report().contains("ann: the audit"));
 }

@@ -258,6 +258,7 @@ fn step(name: &str, action: StepAction) -> Step {
         always: false,
         idempotent: false,
         approve: None,
+        measures: None,
     }
 }
 

@@ -154,6 +154,7 @@ impl Recalled {
             held: None,
             approval: None,
             runs: Vec::new(),
+            losses: Vec::new(),
             acknowledged: None,
             outcome: None,
             timeline: Vec::new(),

@@ -15,6 +15,7 @@ mod deploy;
 mod error;
 mod freeze;
 mod incidents;
+mod loss;
 mod man;
 mod notify;
 mod out;
@@ -75,6 +76,7 @@ enum Command {
     Approve(approve::Args),
     Reject(reject::Args),
     Ack(ack::Args),
+    Loss(loss::Args),
     Rollback(rollback::Args),
     Abort(abort::Args),
     Freeze(freeze::Args),
@@ -146,6 +148,7 @@ impl Cli {
             Command::Approve(args) => approve::run(args, &socket()),
             Command::Reject(args) => reject::run(args, &socket()),
             Command::Ack(args) => ack::run(args, &socket()),
+            Command::Loss(args) => loss::run(args, &socket()),
             Command::Rollback(args) => rollback::run(args, &socket()),
             Command::Abort(args) => abort::run(args, &socket()),
             Command::Freeze(args) => freeze::run(args, &socket()),

@@ -46,9 +46,9 @@ pub use door::{Door, DoorError};
 pub use intake::MAX_INTAKE;
 pub use line::Line;
 pub use protocol::{
-    Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, MAX_BODY, Malformed, Problem, Push, Rollback,
-    Taken, Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_lease,
-    parse_number, parse_push, parse_rollback, parse_said, parse_unfreeze,
+    Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, Loss, MAX_BODY, Malformed, Problem, Push,
+    Rollback, Taken, Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze,
+    parse_lease, parse_loss, parse_number, parse_push, parse_rollback, parse_said, parse_unfreeze,
 };
 pub use request::{Agent, Chronicle, Diagnosis, Gone, Reloaded, Request, Stepped};
 pub use server::Api;

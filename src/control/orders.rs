@@ -9,8 +9,8 @@ use axum::{Extension, Json};
 
 use super::peer::Peer;
 use super::protocol::{
-    Taken, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_number, parse_push,
-    parse_rollback, parse_unfreeze, shown,
+    Taken, parse_answer, parse_declare, parse_deploy, parse_freeze, parse_loss, parse_number,
+    parse_push, parse_rollback, parse_unfreeze, shown,
 };
 use super::readings::{at_hand, no_incident};
 use super::request::Reloaded;
@@ -27,6 +27,9 @@ pub(super) async fn answer(
     Named((number, word)): Named<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
+    if word == "loss" {
+        return lost(&api, peer, &number, body).await;
+    }
     let incident = parse_number(&number)?;
     let said = parse_answer(&whole_body(body)?)?;
     let by = api.person(peer).await;
@@ -52,7 +55,7 @@ pub(super) async fn answer(
             by,
             reason,
         },
-        _ => return Err(unknown(&word, "approve, reject, ack and abort")),
+        _ => return Err(unknown(&word, "approve, reject, ack, abort and loss")),
     };
     let snapshot = api.snapshot().await?;
     let Some(known) = at_hand(&snapshot, incident) else {
@@ -67,6 +70,32 @@ pub(super) async fn answer(
     }
     let closed_meanwhile = format!("incident {incident} was closed in the meantime");
     step(&api, &known.service, event, &closed_meanwhile).await
+}
+
+/// `POST incidents/N/loss`: also of an incident that is closed, because what
+/// was lost is found out later.
+async fn lost(
+    api: &Api,
+    peer: Peer,
+    number: &str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let incident = parse_number(number)?;
+    let loss = parse_loss(&whole_body(body)?)?;
+    let by = api.person(peer).await;
+    let snapshot = api.snapshot().await?;
+    let Some(known) = at_hand(&snapshot, incident) else {
+        return Err(no_incident(&snapshot, incident));
+    };
+    let event = Event::Counted {
+        incident,
+        name: loss.name,
+        value: loss.value,
+        by,
+        reason: loss.reason,
+    };
+    let gone = format!("incident {incident} is no longer at hand");
+    step(api, &known.service, event, &gone).await
 }
 
 /// `POST services/NAME/WORD`.

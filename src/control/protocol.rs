@@ -109,6 +109,18 @@ pub struct Push {
     pub reason: String,
 }
 
+/// What a person counted as lost in an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// What was counted: `orders`.
+    pub name: String,
+    /// How much; not negative.
+    pub value: f64,
+    /// Where that comes from; never empty.
+    pub reason: String,
+}
+
 /// What came of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
@@ -304,6 +316,23 @@ pub fn parse_said(text: &str) -> Result<Said, Malformed> {
     }
 }
 
+/// The body that says what was lost.
+///
+/// # Errors
+///
+/// [`Malformed`], also without a reason.
+pub fn parse_loss(body: &[u8]) -> Result<Loss, Malformed> {
+    let loss: Loss = parse(body)?;
+    if !loss.value.is_finite() || loss.value < 0.0 {
+        return Err(Malformed("`value` is how much was lost: 0 or more".into()));
+    }
+    Ok(Loss {
+        name: name("name", &loss.name)?,
+        value: loss.value,
+        reason: reason(&loss.reason)?,
+    })
+}
+
 /// An incident's number in a path.
 ///
 /// # Errors
@@ -458,6 +487,21 @@ mod tests {
         assert!(parse_answer(br#"{"reason": "\u0007"}"#).is_err());
         let long = format!(r#"{{"reason": "{}"}}"#, "x".repeat(LONGEST_REASON + 1));
         assert!(parse_answer(long.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_was_lost_is_a_number_with_a_reason() {
+        let body = br#"{"name": "orders", "value": 12, "reason": "audit"}"#;
+        assert_eq!(parse_loss(body).unwrap().value.to_string(), "12");
+        for body in [
+            r#"{"name": "orders", "value": -1, "reason": "x"}"#,
+            r#"{"name": "orders", "value": "many", "reason": "x"}"#,
+            r#"{"name": "orders", "value": 1e999, "reason": "x"}"#,
+            r#"{"name": "orders", "value": 1, "reason": ""}"#,
+            r#"{"name": "lost orders", "value": 1, "reason": "x"}"#,
+        ] {
+            assert!(parse_loss(body.as_bytes()).is_err(), "{body}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(super) fn step(argv: Vec<String>) -> Step {
         always: false,
         idempotent: true,
         approve: None,
+        measures: None,
     }
 }
 

@@ -49,7 +49,13 @@ impl<'a> Desk<'a> {
 
     /// A note of a service that belongs to no incident and no trigger.
     pub(crate) fn note(&mut self, service: &str, what: What, reason: impl Into<String>) {
-        let note = Note {
+        let note = self.noted(service, what, reason);
+        self.order(Command::Note(note));
+    }
+
+    /// The same, not written down yet.
+    pub(crate) fn noted(&self, service: &str, what: What, reason: impl Into<String>) -> Note {
+        Note {
             at: self.at,
             service: service.to_owned(),
             incident: None,
@@ -57,8 +63,7 @@ impl<'a> Desk<'a> {
             trigger: None,
             cause: None,
             reason: reason.into(),
-        };
-        self.order(Command::Note(note));
+        }
     }
 
     pub(crate) fn into_commands(self) -> Vec<Command> {

@@ -205,6 +205,25 @@ fn happen(
             guarded.answered(&by, role.as_deref(), approve, &reason, desk);
             Touched::One(name.clone())
         }
+        Event::Counted {
+            incident,
+            name,
+            value,
+            by,
+            reason,
+        } => {
+            let of = |s: &Service| {
+                let all = s.incident.iter().chain(&s.closed);
+                all.into_iter().any(|i| i.number == incident)
+            };
+            let Some((service, guarded)) = services.iter_mut().find(|(_, s)| of(s)) else {
+                return Touched::Nobody;
+            };
+            if value.is_finite() && value >= 0.0 {
+                guarded.lost(incident, (&name, value), &by, &reason, desk);
+            }
+            Touched::One(service.clone())
+        }
         Event::Acknowledged {
             incident,
             by,

@@ -29,7 +29,7 @@ impl Incident {
         let levels = policy.escalation.iter().map(|level| LevelState {
             due: match level.on {
                 LevelOn::After(after) => Some(at + after),
-                LevelOn::Failed | LevelOn::When(_) => None,
+                LevelOn::Failed | LevelOn::When(_) | LevelOn::Loss(_) => None,
             },
             told: 0,
             level: level.clone(),
@@ -51,6 +51,7 @@ impl Incident {
             held: None,
             approval: None,
             runs: Vec::new(),
+            losses: Vec::new(),
             acknowledged: None,
             outcome: None,
             timeline: Vec::new(),
@@ -242,7 +243,8 @@ impl Service {
                     StepState::Waiting { until } | StepState::Checking { until, .. } => Some(until),
                     StepState::Asking(ref question) => Some(question.deadline),
                 };
-                let whole = run.broken.is_none().then_some(run.deadline);
+                let whole = run.broken.is_none() && !self.only_counts();
+                let whole = whole.then_some(run.deadline);
                 earliest(step, whole)
             }
             Phase::Verifying(verification) => Some(verification.deadline),
@@ -319,7 +321,9 @@ impl Service {
         }
         match &self.phase {
             Phase::Asking(_) => self.unanswered(desk),
-            Phase::Acting(run) if run.broken.is_none() && run.deadline <= due => {
+            Phase::Acting(run)
+                if run.broken.is_none() && !self.only_counts() && run.deadline <= due =>
+            {
                 let reason = format!("the plan did not end within {}", Short(run.plan.timeout));
                 self.break_run(Outcome::TimedOut, &reason, desk);
             }

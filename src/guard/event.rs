@@ -89,6 +89,19 @@ pub enum Event {
         /// In the person's words; may be empty.
         reason: String,
     },
+    /// A person counted what was lost in an incident, open or closed.
+    Counted {
+        /// The incident.
+        incident: u64,
+        /// What was counted.
+        name: String,
+        /// How much; finite, not negative.
+        value: f64,
+        /// Who.
+        by: Person,
+        /// Where that comes from; never empty.
+        reason: String,
+    },
     /// A person acknowledged an incident.
     Acknowledged {
         /// The incident.

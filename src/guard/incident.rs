@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Gate, Note, Person};
+use super::{Cause, Gate, Loss, Note, Person};
 use crate::model::{Level, Mode, Moment, Severity, Step};
 
 /// An open or closed incident.
@@ -38,6 +38,9 @@ pub struct Incident {
     pub approval: Option<Approval>,
     /// Runs made in it, finished or not.
     pub runs: Vec<RunRecord>,
+    /// What was lost, as it was counted.
+    #[serde(default)]
+    pub losses: Vec<Loss>,
     /// Who said that they look after it.
     pub acknowledged: Option<Acknowledgement>,
     /// How it ended, once that is known.

@@ -1,5 +1,5 @@
 //! Levels of escalation that are reached by a condition, not by time: an outage
-//! that lasts for four hours.
+//! that lasts for four hours, or more than a hundred orders lost.
 //!
 //! They are judged by the same judge as the triggers, all the time, so that an
 //! outage counts from its beginning and not from the incident that it opened;
@@ -8,11 +8,11 @@
 //! in an incident. That somebody has acknowledged does not keep it back: it is
 //! news, not a second call; its repetitions wait as all do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::{NoticeKind, Service, What};
+use super::{Loss, NoticeKind, Service, What};
 use crate::model::{Condition, LevelOn, Moment, Short};
 
 /// What the keys begin with: no step and no verification has such a one.
@@ -20,6 +20,21 @@ const KEY: &str = "level ";
 
 fn key(condition: &Condition) -> String {
     format!("{KEY}{}", condition.text)
+}
+
+/// What was lost so far.
+struct Lost<'a>(&'a [Loss]);
+
+impl Lost<'_> {
+    /// What is above its bound, in words.
+    fn above(&self, bounds: &BTreeMap<String, f64>) -> Option<String> {
+        bounds.iter().find_map(|(name, bound)| {
+            let known = |loss: &&Loss| loss.name == *name && loss.value.is_some();
+            let last = self.0.iter().rfind(known)?;
+            let above = last.value.is_some_and(|value| value > *bound);
+            above.then(|| format!("{name}: {} lost, more than {bound}", last.in_words()))
+        })
+    }
 }
 
 impl Service {
@@ -35,7 +50,7 @@ impl Service {
         let wanted: Vec<&Condition> = levels
             .filter_map(|level| match &level.on {
                 LevelOn::When(condition) => Some(condition),
-                LevelOn::After(_) | LevelOn::Failed => None,
+                LevelOn::After(_) | LevelOn::Failed | LevelOn::Loss(_) => None,
             })
             .collect();
         let keys: BTreeSet<String> = wanted.iter().map(|condition| key(condition)).collect();
@@ -62,13 +77,18 @@ impl Service {
                 return;
             };
             let (number, opened) = (incident.number, incident.opened);
-            let reached = incident.levels.iter_mut().find_map(|state| {
-                let LevelOn::When(condition) = &state.level.on else {
-                    return None;
+            let losses = Lost(incident.losses.as_slice());
+            let waiting = incident.levels.iter_mut().filter(|state| state.told == 0);
+            let reached = waiting.into_iter().find_map(|state| {
+                let text = match &state.level.on {
+                    LevelOn::When(condition) => {
+                        let met = judge.watched(&key(condition)).is_some_and(|j| j.hold_met);
+                        met.then(|| condition.text.clone())
+                    }
+                    LevelOn::Loss(bounds) => losses.above(bounds),
+                    LevelOn::After(_) | LevelOn::Failed => None,
                 };
-                let met = judge.watched(&key(condition)).is_some_and(|j| j.hold_met);
-                let text = condition.text.clone();
-                (state.told == 0 && met).then_some((state, text))
+                Some((state, text?))
             });
             let Some((state, text)) = reached else {
                 return;

@@ -13,6 +13,7 @@ mod event;
 mod gate;
 mod incident;
 mod levels;
+mod loss;
 mod note;
 mod notice;
 mod phase;
@@ -36,6 +37,7 @@ pub use gate::Gate;
 pub use incident::{
     Acknowledgement, Approval, Fate, Held, Incident, LevelState, Outcome, RunRecord, StepRecord,
 };
+pub use loss::Loss;
 pub use note::{Cause, Note, What};
 pub use notice::{Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};

@@ -311,7 +311,14 @@ impl Service {
             return;
         };
         let said = printed(end);
-        if end.how.is_success() {
+        let measured = match &step.measures {
+            Some(measure) => self.measured(measure, end, desk),
+            None => Ok(()),
+        };
+        if let (true, Err(why)) = (end.how.is_success(), &measured) {
+            let reason = format!("{}: {why}", step.name);
+            self.step_failed(&step, &reason, desk);
+        } else if end.how.is_success() {
             let reason = format!("{}: {} in {}{said}", step.name, end.how, Short(end.took));
             self.step_done(&reason, desk);
         } else {

@@ -28,7 +28,8 @@ pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in, secrets_in};
 pub use plan::{
-    Action, Budget, HttpRequest, NotCured, Plan, Risk, Step, StepAction, UnitAction, Verify,
+    Action, Budget, HttpRequest, Measure, NotCured, Plan, Risk, Step, StepAction, UnitAction,
+    Verify,
 };
 pub use policy::{
     Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Pick, Policy, ReleaseRule,

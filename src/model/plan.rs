@@ -104,6 +104,18 @@ pub struct Step {
     /// Whose consent it needs before it begins.
     #[serde(default)]
     pub approve: Option<Approve>,
+    /// What it counts: the last line that it prints is a number.
+    #[serde(default)]
+    pub measures: Option<Measure>,
+}
+
+/// What a query counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Its name in reports and escalation: `orders`.
+    pub name: String,
+    /// In what it counts; may be empty.
+    pub unit: String,
 }
 
 /// What systemd may be asked to do with a unit: the verbs of systemctl(1) that

@@ -571,4 +571,6 @@ pub enum LevelOn {
     /// While an incident is open and this condition's whole hold is met, which
     /// may have begun before it.
     When(Condition),
+    /// While an incident is open and more than this was lost of one of these.
+    Loss(BTreeMap<String, f64>),
 }

@@ -6,6 +6,7 @@ use super::conditions::Known;
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::{LONGEST, Reader};
+use super::losses;
 use crate::model::{Level, LevelOn};
 
 const MOST_LEVELS: usize = 100;
@@ -28,7 +29,7 @@ fn level(index: usize, item: &Item<'_>, known: &Known, r: &mut Reader) -> Option
     let what = format!("escalation level {}", index + 1);
     let keys = item.table(
         what.clone(),
-        &["after", "on", "when", "notify", "repeat"],
+        &["after", "on", "when", "loss", "notify", "repeat"],
         &[],
         r,
     )?;
@@ -39,7 +40,7 @@ fn level(index: usize, item: &Item<'_>, known: &Known, r: &mut Reader) -> Option
         }
         Some(strings.iter().map(|s| s.value.to_owned()).collect())
     });
-    let kinds = ["after", "on", "when"];
+    let kinds = ["after", "on", "when", "loss"];
     let on = if kinds.iter().any(|kind| keys.has(kind)) {
         keys.one_of(&kinds, &[], r)
             .and_then(|item| reached(&item, known, r))
@@ -71,6 +72,7 @@ fn reached(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<LevelOn> {
             .duration(Duration::ZERO..=LONGEST, r)
             .map(LevelOn::After),
         "on" => item.choice(&[("failed", ())], r).map(|()| LevelOn::Failed),
+        "loss" => losses::bounds(item, r).map(LevelOn::Loss),
         _ => known.condition(item, r).map(LevelOn::When),
     }
 }

@@ -260,7 +260,7 @@ fn conditions(policy: &Policy) -> impl Iterator<Item = &Condition> {
                 .iter()
                 .filter_map(|level| match &level.on {
                     LevelOn::When(condition) => Some(condition),
-                    LevelOn::After(_) | LevelOn::Failed => None,
+                    LevelOn::After(_) | LevelOn::Failed | LevelOn::Loss(_) => None,
                 }),
         )
 }

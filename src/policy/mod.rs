@@ -19,6 +19,7 @@ mod item;
 mod keys;
 mod lint;
 mod live;
+mod losses;
 mod names;
 mod nested;
 mod notifier_keys;

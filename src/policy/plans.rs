@@ -10,7 +10,7 @@ use super::item::Item;
 use super::keys::{Keys, LONGEST, Reader};
 use super::nested::{self, Part, Parts};
 use super::per::{Counted, per};
-use super::{names, show, steps};
+use super::{losses, names, show, steps};
 use crate::model::{Budget, Condition, NotCured, Plan, Risk, Step, StepAction, Verify};
 
 /// The plan of a trigger that names none.
@@ -55,6 +55,8 @@ pub(super) fn read(
 /// A plan whose steps are not in their places yet.
 struct Unfolded {
     plan: Plan,
+    /// What it counts after its steps.
+    queries: Vec<Step>,
     /// Where its timeout stands, or the plan.
     timeout_at: Range<usize>,
 }
@@ -64,6 +66,7 @@ impl Unfolded {
     fn with(self, steps: Vec<Step>, r: &mut Reader) -> Option<Plan> {
         let Self {
             mut plan,
+            queries,
             timeout_at,
         } = self;
         let waits = steps
@@ -89,6 +92,7 @@ impl Unfolded {
             return None;
         }
         plan.steps = steps;
+        plan.steps.extend(queries);
         Some(plan)
     }
 }
@@ -102,7 +106,15 @@ fn plan(
     let keys = item.table(
         format!("plan `{}`", item.key),
         &[
-            "timeout", "cooldown", "budget", "verify", "steps", "risk", "expect", "goal",
+            "timeout",
+            "cooldown",
+            "budget",
+            "verify",
+            "steps",
+            "risk",
+            "expect",
+            "goal",
+            "data_loss",
         ],
         &[],
         r,
@@ -140,6 +152,10 @@ fn plan(
     );
     let expect = keys.duration("expect", Duration::from_millis(1)..=LONGEST, r);
     let goal = keys.duration("goal", Duration::from_millis(1)..=LONGEST, r);
+    let queries = match keys.get("data_loss") {
+        Some(item) => losses::read(&item, releases, r),
+        None => Some(Vec::new()),
+    };
     let parts = parts(&keys, releases, known, r);
     let plan = Plan {
         timeout,
@@ -154,7 +170,12 @@ fn plan(
     let timeout_at = keys
         .get("timeout")
         .map_or_else(|| keys.at.clone(), |item| item.at);
-    Some((Unfolded { plan, timeout_at }, parts?))
+    let unfolded = Unfolded {
+        plan,
+        queries: queries?,
+        timeout_at,
+    };
+    Some((unfolded, parts?))
 }
 
 /// `2 per 24h`.

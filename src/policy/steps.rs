@@ -131,6 +131,7 @@ pub(super) fn read(
         always,
         idempotent,
         approve,
+        measures: None,
     })))
 }
 

@@ -51,6 +51,7 @@ pub fn line(note: &Note) -> String {
         What::Escalated => format!("a person is called: {}", reason()),
         What::Acknowledged => format!("acknowledged: {}", reason()),
         What::Ordered => format!("ordered by {}", reason()),
+        What::Counted => format!("counted {}", reason()),
         What::Refused => format!("refused: {}", reason()),
         What::Distrusted => format!("acting stopped: {}", reason()),
         What::LostTrack

@@ -40,11 +40,28 @@ impl Report<'_> {
         self.losses(page);
     }
 
-    /// Data that was lost: nobody has counted it, so people do. What a query
-    /// counts belongs here.
-    #[expect(clippy::unused_self, reason = "what was counted will be in it")]
+    /// Data that was lost, as queries of the plan and people counted it.
     fn losses(&self, page: &mut Page) {
-        page.hint("Users affected, orders or data lost: to fill in by people.");
+        let losses = &self.incident.losses;
+        if losses.is_empty() {
+            page.hint("Users affected, orders or data lost: to fill in by people.");
+            return;
+        }
+        let rows = losses.iter().map(|loss| {
+            let by = loss.by.as_deref().unwrap_or("a query of the plan");
+            let by = match loss.reason.as_str() {
+                "" => by.to_owned(),
+                why => format!("{by}: {why}"),
+            };
+            vec![
+                plain(loss.name.clone()),
+                plain(loss.in_words()),
+                plain(self.time(loss.at)),
+                plain(by),
+            ]
+        });
+        page.table(&["Lost", "How much", "Counted", "By"], rows.collect());
+        page.hint("Users affected: to fill in by people.");
     }
 
     /// How long a signal was beyond its limit.
