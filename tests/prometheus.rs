@@ -344,6 +344,83 @@ fn without_openmetrics(page: &str) -> String {
     page.lines().filter(|l| *l != "# EOF").map(named).collect()
 }
 
+/// What the real one is asked, by the signal.
+const QUERIES: [(&str, &str); 7] = [
+    ("vector", "sum(vector(0.25))"),
+    ("scalar", "scalar(vector(7))"),
+    ("scraped", r#"up{job="shop"}"#),
+    ("several", "up"),
+    ("empty", "no_such_metric"),
+    ("nan", "vector(0) / vector(0)"),
+    ("refused", "rate(up)"),
+];
+
+/// Queries of the real one: what it answers, what it refuses, in its own words,
+/// and that its end is blindness.
+#[test]
+fn queries_are_answered_and_an_outage_is_blindness() {
+    let what = "queries of Prometheus";
+    if std::env::var_os("BACKSTOP_TEST_PROMETHEUS").is_none() {
+        skip::say(&format!("BACKSTOP_TEST_PROMETHEUS is not set: {what}"));
+        return;
+    }
+    if !skip::unless_installed("prometheus", what) {
+        return;
+    }
+    let target = Target::open();
+    let mut host = Host::new("queries");
+    let peer = Peer::start(&host.dir, target.address, host.http.address, "groups: []\n");
+    let policy = format!(
+        "service = \"shop\"\nmode = \"shadow\"\ninterval = \"1s\"\n\
+         [sources.prom]\ntype = \"prometheus\"\nurl = \"http://{}\"\n\
+         [triggers.vector]\nwhen = \"vector < 0.1 for 2s\"\nseverity = \"critical\"\n\
+         [[plans.rollback.steps]]\nname = \"nothing\"\nrun = [\"/bin/true\"]\n",
+        peer.address()
+    );
+    let signals = QUERIES
+        .map(|(name, query)| format!("[signals.{name}]\nsource = \"prom\"\nquery = '{query}'\n"));
+    host.write("shop.toml", &(policy + &signals.concat()));
+    host.start();
+    let signal = |name: &str| -> Value {
+        let status: Value = serde_json::from_str(&host.get("/api/v1/status")).unwrap_or_default();
+        let signals = status["services"][0]["signals"].as_array().cloned();
+        let mut signals = signals.unwrap_or_default().into_iter();
+        signals.find(|s| s["signal"] == name).unwrap_or_default()
+    };
+    let why = |name: &str| {
+        signal(name)["no_reading"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    host.wait("two scrapes of Prometheus", || {
+        let up = signal("scraped")["value_number"].as_f64()?;
+        (up > 0.5 && why("several").contains("has 2 series")).then_some(())
+    });
+    assert_eq!(signal("vector")["value_number"], 0.25);
+    assert_eq!(signal("scalar")["value_number"], 7.0);
+    assert!(
+        why("empty").contains("the answer is empty"),
+        "{}",
+        why("empty")
+    );
+    assert!(why("nan").contains("not a finite number"), "{}", why("nan"));
+    let said = why("refused");
+    assert!(said.contains("bad_data: invalid parameter"), "{said}");
+    drop(peer);
+    host.wait("blindness", || {
+        why("vector").contains("connection refused").then_some(())
+    });
+    host.until_ticks(5);
+    assert!(
+        why("vector").contains("connection refused"),
+        "{}",
+        why("vector")
+    );
+    assert_eq!(host.count("fired"), 0);
+    assert_eq!(host.stop(), Some(0));
+}
+
 /// What lints of a page of metrics say of the agent's own.
 #[test]
 fn promtool_finds_nothing_wrong_with_the_agents_page() {

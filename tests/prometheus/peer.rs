@@ -53,6 +53,11 @@ impl Peer {
         Self { dir, http, server }
     }
 
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.http.address
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
