@@ -234,6 +234,22 @@ async fn what_a_person_says_of_a_release_is_kept_with_their_name() {
 }
 
 #[tokio::test]
+async fn what_was_lost_is_counted_with_a_name_also_after_the_end() {
+    let agent = Fake::asking().await;
+    let body = r#"{"name": "orders", "value": 40, "reason": "the audit"}"#;
+    let said = format!("counted orders: 40 lost, {}: the audit", agent.me);
+    let open = agent.post("incidents/1/loss", body).await;
+    assert_eq!((open.status, open.said()), (200, said.as_str().into()));
+    agent.post("incidents/1/reject", "").await;
+    assert_eq!(agent.post("incidents/1/loss", body).await.status, 200);
+    let report = agent.get("incidents/1/report").await;
+    assert!(report.text.contains("| orders | 40 |"), "{}", report.text);
+    assert_eq!(agent.post("incidents/7/loss", body).await.status, 404);
+    let less = r#"{"name": "orders", "value": -1, "reason": "x"}"#;
+    assert_eq!(agent.post("incidents/1/loss", less).await.status, 400);
+}
+
+#[tokio::test]
 async fn a_reload_says_what_came_of_it() {
     let agent = Fake::asking().await;
     let answer = agent.post("reload", "").await;

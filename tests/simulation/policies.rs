@@ -172,6 +172,9 @@ flag = "exposed"
         },
         rng.pick(&["1m", "15m"]),
     );
+    if rng.one_in(3) {
+        text.push_str("data_loss = [{ name = \"orders\", run = [\"/bin/orders\"] }]\n");
+    }
     let target = if releases { "{target}" } else { "previous" };
     let _ = write!(
         text,
@@ -215,6 +218,9 @@ flag = "exposed"
         );
     }
     text.push_str("\n[[escalation]]\nnotify = [\"slack\"]\n");
+    if rng.one_in(3) {
+        text.push_str("\n[[escalation]]\nloss = { orders = 100 }\nnotify = [\"legal\"]\n");
+    }
     if rng.one_in(2) {
         text.push_str("\n[[escalation]]\nafter = \"5m\"\nnotify = [\"pager\"]\nrepeat = \"15m\"\n");
     }

@@ -248,7 +248,8 @@ pub(crate) fn finished(order: &Order, how: HowEnded) -> Event {
         step: order.step,
         end: StepEnd {
             how,
-            output: Output::default(),
+            // What a query takes for a count.
+            output: Output::said("120"),
             took: Duration::from_secs(1),
         },
     }
@@ -277,7 +278,7 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
     let by = person(rng);
     let reason = "because".to_owned();
     let incident = incident.saturating_sub(rng.below(2));
-    match rng.below(16) {
+    match rng.below(17) {
         0..=3 => Event::Answered {
             incident,
             by,
@@ -341,6 +342,13 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
             source: (*rng.pick(&["people", "people", "people", "alerts", "web"])).to_owned(),
             by,
             push: said(rng),
+        },
+        16 => Event::Counted {
+            incident,
+            name: "orders".to_owned(),
+            value: *rng.pick(&[0.0, 7.0, 500.0, -1.0, f64::NAN]),
+            by,
+            reason,
         },
         _ => Event::Unfroze {
             service: SERVICE.to_owned(),
