@@ -27,6 +27,7 @@ fn files(dir: &str) -> Vec<(String, String)> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|ext| ext == "toml"))
+        .filter(|path| !path.to_string_lossy().ends_with(".test.toml"))
         .map(|path: PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             (name, fs::read_to_string(path).unwrap())

@@ -30,6 +30,7 @@ mod rollback;
 mod run;
 mod socket;
 mod status;
+mod test;
 mod token;
 mod unfreeze;
 mod watch;
@@ -92,6 +93,7 @@ enum Command {
     Man(man::Args),
     DemoService(demo::ServiceArgs),
     Replay(replay::Args),
+    Test(test::Args),
 }
 
 /// How a command that could be carried out ended.
@@ -163,6 +165,7 @@ impl Cli {
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
             Command::Replay(args) => replay::run(&args),
+            Command::Test(args) => test::run(&args),
         }
     }
 }

@@ -353,6 +353,25 @@ pub fn asked_as(signal: &str) -> Series {
     Series::new("backstop_query", labels)
 }
 
+impl SignalKind {
+    /// What it reads of its source's series; nothing of a latency.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        let (of, to) = match self {
+            Self::Ratio { of, to } => (Some(of), Some(to)),
+            Self::Rate(of)
+            | Self::Increase(of)
+            | Self::Histogram { buckets: of, .. }
+            | Self::Value { of, .. }
+            | Self::Age { of }
+            | Self::Query { of, .. }
+            | Self::Count(of)
+            | Self::Flag { of, .. } => (Some(of), None),
+            Self::Latency { .. } => (None, None),
+        };
+        of.into_iter().chain(to)
+    }
+}
+
 /// How several series of a gauge are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -97,6 +97,17 @@ impl Selector {
         }))
     }
 
+    /// The series that has this name and these labels and no others; `None`
+    /// where a test is for anything but equality, or there is no name.
+    #[must_use]
+    pub fn series(&self) -> Option<Series> {
+        let labels = self.0.matchers.iter().map(|m| match &m.test {
+            Test::Equal(value) => Some((m.label.clone(), value.clone())),
+            Test::NotEqual(_) | Test::Match(_) | Test::NoMatch(_) => None,
+        });
+        Some(Series::new(self.name()?, labels.collect::<Option<_>>()?))
+    }
+
     /// Whether the series is selected.
     #[must_use]
     pub fn matches(&self, series: &Series) -> bool {

@@ -198,6 +198,12 @@ impl Draft {
         self
     }
 
+    /// The same fault at another place.
+    pub(super) fn moved(mut self, at: Range<usize>) -> Self {
+        self.at = at;
+        self
+    }
+
     pub(super) fn also(mut self, at: Range<usize>, label: impl Into<String>) -> Self {
         self.related.push((at, label.into()));
         self

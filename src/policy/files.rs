@@ -14,7 +14,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fault::Draft;
-use super::{Fault, FaultSeverity, Loaded, LoadedConfig, MOST_BYTES, load, load_config};
+use super::{
+    Fault, FaultSeverity, Loaded, LoadedConfig, LoadedSuite, MOST_BYTES, Tried, load, load_config,
+    load_suite,
+};
+
+/// How the name of a test file ends.
+const TEST: &str = ".test.toml";
+/// And that of a policy.
+const TOML: &str = ".toml";
 
 /// Policy files per directory.
 const MOST_FILES: usize = 1000;
@@ -130,14 +138,98 @@ pub fn read_config(path: &Path, writable: Writable) -> (String, LoadedConfig) {
     }
 }
 
+/// A test file as it was read.
+#[derive(Clone, Debug)]
+pub struct SuiteFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it; empty if it could not be read.
+    pub text: String,
+    /// What came of it. Faults of reading it stand among the others.
+    pub loaded: LoadedSuite,
+    /// The policy that it tests, where there is one to read.
+    pub policy: Option<PolicyFile>,
+}
+
+/// Reads a test file and the policy that it names: by its key `policy`, or by
+/// its own name, `checkout.test.toml` testing `checkout.toml` beside it.
+///
+/// Who may write the two is not asked: nothing of them is run.
+#[must_use]
+pub fn read_suite(path: &Path) -> SuiteFile {
+    let name = path.display().to_string();
+    let mut policy = None;
+    let (text, loaded) = match read(path, Writable::Warn) {
+        Ok((text, _)) => {
+            let loaded = load_suite(&name, &text, |named| {
+                let there = match named {
+                    Some(named) => path.with_file_name(named),
+                    None => tested(path),
+                };
+                if !there.exists() {
+                    let why = format!("there is no policy {}", there.display());
+                    return Tried::Missing(why);
+                }
+                let file = policy.insert(read_policy(&there, Writable::Warn));
+                match &file.loaded.policy {
+                    Some(policy) => Tried::Policy(Box::new(policy.clone())),
+                    None => Tried::Refused,
+                }
+            });
+            (text, loaded)
+        }
+        Err(fault) => {
+            let loaded = LoadedSuite {
+                suite: None,
+                faults: vec![*fault],
+            };
+            (String::new(), loaded)
+        }
+    };
+    SuiteFile {
+        path: path.to_owned(),
+        text,
+        loaded,
+        policy,
+    }
+}
+
+/// The test files that a path means: itself, those of the directory that it is
+/// but not below it, or the one beside the policy that it is. Sorted; of a
+/// directory perhaps none.
+///
+/// # Errors
+///
+/// The directory cannot be read.
+pub fn suite_paths(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        return paths_of(path, |name| name.ends_with(TEST));
+    }
+    let name = path.to_string_lossy();
+    Ok(vec![match name.strip_suffix(TOML) {
+        Some(stem) if !name.ends_with(TEST) => PathBuf::from(format!("{stem}{TEST}")),
+        _ => path.to_owned(),
+    }])
+}
+
+/// The policy of a test file that names none: `checkout.toml` for
+/// `checkout.test.toml`.
+fn tested(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(TEST).unwrap_or(&name);
+    path.with_file_name(format!("{stem}.toml"))
+}
+
 fn policy_paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    paths_of(dir, |name| name.ends_with(TOML) && !name.ends_with(TEST))
+}
+
+fn paths_of(dir: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let wanted =
-            name.ends_with(".toml") && !name.ends_with(".test.toml") && !name.starts_with('.');
-        if wanted && !path.is_dir() {
+        if wanted(&name) && !name.starts_with('.') && !path.is_dir() {
             paths.push(path);
         }
     }

@@ -33,6 +33,7 @@ mod requests;
 mod signals;
 mod sources;
 mod steps;
+mod suite;
 mod told;
 mod triggers;
 mod units;
@@ -50,6 +51,7 @@ pub use lint::lint_with_config;
 pub use live::lint_live;
 pub use notifiers::{NOTICES, TEXTS};
 pub use render::render;
+pub use suite::{Case, EVENTS, Expectation, LoadedSuite, Point, Script, Suite, Tried, load_suite};
 
 use crate::model::{Mode, Policy, Short, Trigger};
 use conditions::Known;

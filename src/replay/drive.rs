@@ -8,7 +8,7 @@ use super::reel::Fact;
 use super::told::ToldEvent;
 use super::{Recording, Told, TriggerSummary};
 use crate::guard::{Command, Engine, Event, Person, Push, Said, What};
-use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind};
+use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind, Verdict};
 
 /// A replay that is over.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Replay {
     pub told: Told,
     /// What its reader should know about how far it can be trusted.
     pub remarks: Vec<String>,
+    /// What each trigger saw at the last tick, by name.
+    pub seen_last: BTreeMap<String, Verdict>,
 }
 
 /// What would have happened under this policy, given these samples.
@@ -69,6 +71,7 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
         tick = tick + policy.interval;
     }
     let triggers = driver.summaries(&policy);
+    let seen_last = driver.seen();
     Replay {
         told: Told {
             service: policy.service.clone(),
@@ -79,6 +82,7 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
             events: driver.events,
         },
         remarks,
+        seen_last,
     }
 }
 
@@ -218,6 +222,14 @@ impl Driver {
                 .extend(ToldEvent::of(&note, self.counterfactual));
             self.counterfactual |= note.what == What::WouldRollBack;
         }
+    }
+
+    fn seen(&self) -> BTreeMap<String, Verdict> {
+        let service = self.engine.state().services.get(&self.service);
+        let triggers = service.into_iter().flat_map(|s| s.judge.triggers());
+        triggers
+            .map(|(name, judgement)| (name.to_owned(), judgement.verdict.clone()))
+            .collect()
     }
 
     fn summaries(&self, policy: &Policy) -> BTreeMap<String, TriggerSummary> {

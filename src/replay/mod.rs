@@ -10,6 +10,7 @@ mod column;
 mod drive;
 mod recording;
 mod reel;
+mod tested;
 mod told;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ mod tests;
 
 pub use drive::{Replay, replay};
 pub use recording::{Fault, Recording};
-pub use told::{Told, TriggerSummary};
+pub use tested::{Difference, Happened, Tested, test};
+pub use told::{Told, ToldEvent, TriggerSummary};

@@ -167,10 +167,33 @@ impl Recording {
                 return Err(fault);
             }
         }
-        match fault {
-            Some(fault) => Err(fault),
-            None => recorder.finish(),
+        if let Some(fault) = fault {
+            return Err(fault);
         }
+        let span = recorder.span().ok_or(Fault::Empty)?;
+        Ok(recorder.finish(span))
+    }
+
+    /// A recording that was written rather than taken down: values of series,
+    /// each with its time, over this span. A series without a value is well.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Recording::read`], of the series.
+    pub(super) fn written<'s>(
+        policy: &Policy,
+        series: impl IntoIterator<Item = (&'s Series, Vec<(Moment, f64)>)>,
+        span: (Moment, Moment),
+    ) -> Result<Self, Fault> {
+        let mut recorder = Recorder::new(policy);
+        for (slot, (series, samples)) in series.into_iter().enumerate() {
+            let kind = recorder.meet(series)?;
+            recorder.kinds.push(Some(kind));
+            for (at, value) in samples {
+                recorder.put(slot, at, value);
+            }
+        }
+        Ok(recorder.finish(span))
     }
 
     /// The times of the facts, in order. There is one at least.
@@ -224,7 +247,13 @@ impl Recorder {
             .timestamp_ms
             .and_then(|ms| u64::try_from(ms).ok())
             .ok_or_else(|| Fault::Untimed(found.series.to_string()))?;
-        let (at, value) = (Moment::from_millis(ms), found.value);
+        self.put(slot, Moment::from_millis(ms), found.value);
+        Ok(())
+    }
+
+    /// Takes a sample down, of a series that was met.
+    #[inline]
+    fn put(&mut self, slot: usize, at: Moment, value: f64) {
         match &self.kinds[slot] {
             Some(Kind::Series { source, series }) => {
                 self.sources[*source].series[*series].1.push(at, value);
@@ -244,7 +273,6 @@ impl Recorder {
             },
             None => {}
         }
-        Ok(())
     }
 
     /// What a series stands for, decided once.
@@ -292,23 +320,29 @@ impl Recorder {
         })
     }
 
-    fn finish(mut self) -> Result<Recording, Fault> {
+    /// The times of the first and of the last fact, if there is one.
+    fn span(&mut self) -> Option<(Moment, Moment)> {
+        self.sort();
+        let last = self.sources.iter().filter_map(Recorded::last);
+        let last = last.chain(self.ran.last().map(|(at, _)| *at)).max();
+        Facts::new(&self.sources, &self.ran).at().zip(last)
+    }
+
+    fn finish(mut self, span: (Moment, Moment)) -> Recording {
+        self.sort();
+        Recording {
+            sources: self.sources,
+            ran: self.ran,
+            span,
+            names_releases: self.names_releases,
+            foreign: self.foreign,
+        }
+    }
+
+    fn sort(&mut self) {
         for column in self.sources.iter_mut().flat_map(Recorded::columns) {
             column.sort();
         }
         self.ran.sort_by_key(|(at, _)| *at);
-        let last = self.sources.iter().filter_map(Recorded::last);
-        let last = last.chain(self.ran.last().map(|(at, _)| *at)).max();
-        let first = Facts::new(&self.sources, &self.ran).at();
-        let (Some(first), Some(last)) = (first, last) else {
-            return Err(Fault::Empty);
-        };
-        Ok(Recording {
-            sources: self.sources,
-            ran: self.ran,
-            span: (first, last),
-            names_releases: self.names_releases,
-            foreign: self.foreign,
-        })
     }
 }

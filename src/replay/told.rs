@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::guard::{Note, What};
-use crate::model::{Unit, Value};
+use crate::model::{Moment, Unit, Value};
 
 /// `replay --format json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -61,6 +61,9 @@ pub struct ToldEvent {
     /// For people.
     #[serde(skip)]
     pub line: String,
+    /// When, on the recording's clock.
+    #[serde(skip)]
+    pub when: Moment,
 }
 
 impl ToldEvent {
@@ -92,6 +95,7 @@ impl ToldEvent {
             counterfactual,
             unit: cause.map(|c| c.unit),
             line: crate::view::note::line(note),
+            when: note.at,
         })
     }
 }
