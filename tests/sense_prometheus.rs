@@ -3,6 +3,7 @@
 //! number, a fault of one signal, or blindness, and none is ever *down*.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::float_cmp, reason = "what the text says, to the last bit")]
 
 #[allow(
     dead_code,
