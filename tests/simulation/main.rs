@@ -282,7 +282,9 @@ fn settle(simulation: &mut Simulation) {
     simulation.world.chaos = false;
     simulation.revise();
     // A flag without an end is a person that goes on saying so.
-    simulation.step(world::taken_back());
+    for event in world::taken_back() {
+        simulation.step(event);
+    }
     for _ in 0..QUIET {
         simulation.tick();
     }

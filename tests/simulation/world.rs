@@ -358,21 +358,22 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
     }
 }
 
-/// Whoever said that there is a breach takes it back.
-pub(crate) fn taken_back() -> Event {
-    Event::Pushed {
+/// Whoever said that there is a breach takes it back, and what alerts have set is
+/// cleared, as when the message that resolves them was lost.
+pub(crate) fn taken_back() -> [Event; 2] {
+    [("people", "breach"), ("alerts", "exposed")].map(|(source, name)| Event::Pushed {
         service: SERVICE.to_owned(),
-        source: "people".to_owned(),
+        source: source.to_owned(),
         by: Person {
             name: "alice".to_owned(),
             roles: vec!["lead".to_owned()],
         },
         push: Push::Said {
-            name: "breach".to_owned(),
+            name: name.to_owned(),
             what: Said::Clear,
             reason: "it is over".to_owned(),
         },
-    }
+    })
 }
 
 /// Something that somebody tells a source, sensible or not.
