@@ -14,9 +14,9 @@
 //!                  └──── Engine::step(at, Event) -> Vec<Command> ────┘
 //! ```
 //!
-//! Every driver runs the very same [`guard::Engine`]: the live agent, replay
-//! and the simulation tests. A driver takes the next event or the next
-//! [`guard::Engine::deadline`], whichever is first, calls
+//! Every driver runs the very same [`guard::Engine`]: the live agent, replay,
+//! the tests of policies and the simulation tests. A driver takes the next event
+//! or the next [`guard::Engine::deadline`], whichever is first, calls
 //! [`guard::Engine::step`], and hands the commands out. There is never a second
 //! interpreter of policies: a backtest that runs other code is not evidence.
 //!

@@ -38,7 +38,6 @@ pub(super) fn read(
         &[
             "method", "url", "headers", "body", "expect", "secrets", "ca", "cert", "key",
         ],
-        &[],
         r,
     )?;
     let secrets = match keys.get("secrets") {
@@ -125,8 +124,8 @@ fn secret(entry: &Item<'_>, r: &mut Reader) -> Option<Secret> {
         );
         return None;
     }
-    let keys = entry.table(format!("secret `{}`", entry.key), &KINDS, &[], r)?;
-    let kind = keys.one_of(&KINDS, &[], r)?;
+    let keys = entry.table(format!("secret `{}`", entry.key), &KINDS, r)?;
+    let kind = keys.one_of(&KINDS, r)?;
     Some(match kind.key.as_str() {
         "file" => Secret::File(names::path(&kind, r)?),
         "credential" => Secret::Credential(kind.string(r)?.value.to_owned()),

@@ -55,7 +55,6 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         "the agent config".into(),
         String::new(),
         &["http", "roles", "tokens", "notifiers"],
-        &[],
         r,
     );
     let http = match keys.get("http") {
@@ -123,7 +122,7 @@ fn http(item: &Item<'_>, r: &mut Reader) -> Option<Option<String>> {
 }
 
 fn token(item: &Item<'_>, r: &mut Reader) -> Option<TokenHash> {
-    let keys = item.table(format!("token `{}`", item.key), &["sha256"], &[], r)?;
+    let keys = item.table(format!("token `{}`", item.key), &["sha256"], r)?;
     let hash = keys.need("sha256", "\"…\"", r)?;
     let text = hash.string(r)?;
     let read = TokenHash::parse(text.value);
@@ -148,7 +147,6 @@ fn role(
     let keys = item.table(
         format!("role `{}`", item.key),
         &["users", "groups", "tokens"],
-        &[],
         r,
     )?;
     let list = |key: &str, r: &mut Reader| match keys.get(key) {

@@ -30,7 +30,6 @@ fn level(index: usize, item: &Item<'_>, known: &Known, r: &mut Reader) -> Option
     let keys = item.table(
         what.clone(),
         &["after", "on", "when", "loss", "notify", "repeat"],
-        &[],
         r,
     )?;
     let notify = keys.need("notify", "[\"slack\"]", r).and_then(|item| {
@@ -42,7 +41,7 @@ fn level(index: usize, item: &Item<'_>, known: &Known, r: &mut Reader) -> Option
     });
     let kinds = ["after", "on", "when", "loss"];
     let on = if kinds.iter().any(|kind| keys.has(kind)) {
-        keys.one_of(&kinds, &[], r)
+        keys.one_of(&kinds, r)
             .and_then(|item| reached(&item, known, r))
     } else if index == 0 {
         Some(LevelOn::After(Duration::ZERO))

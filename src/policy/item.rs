@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Draft, listed, nearest};
-use super::keys::{Keys, Later, Reader, join};
+use super::keys::{Keys, Reader, join};
 use super::quoted::Quoted;
 use crate::judge::grammar;
 use crate::model::Short;
@@ -177,7 +177,6 @@ impl<'t> Item<'t> {
         &self,
         what: String,
         known: &'static [&'static str],
-        later: &[Later],
         r: &mut Reader,
     ) -> Option<Keys<'t>> {
         let Some(table) = self.value.as_table() else {
@@ -190,7 +189,6 @@ impl<'t> Item<'t> {
             what,
             self.path.clone(),
             known,
-            later,
             r,
         ))
     }

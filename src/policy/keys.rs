@@ -36,9 +36,6 @@ impl Reader {
     }
 }
 
-/// A key that a later version will know, and what works until then.
-pub(super) type Later = (&'static str, &'static str);
-
 /// A table whose keys have been checked against those that are known.
 #[derive(Debug)]
 pub(super) struct Keys<'t> {
@@ -61,19 +58,12 @@ impl<'t> Keys<'t> {
         what: String,
         path: String,
         known: &'static [&'static str],
-        later: &[Later],
         r: &mut Reader,
     ) -> Self {
         for (key, value) in table {
             let (name, key_at) = (key.get_ref().as_ref(), key.span());
             r.marks.insert(join(&path, name), value.span());
             if known.contains(&name) {
-                continue;
-            }
-            if let Some(draft) =
-                unsupported(name, key_at.clone(), &format!("`{name}` in {what}"), later)
-            {
-                r.add(draft);
                 continue;
             }
             if r.faults.full() {
@@ -173,30 +163,12 @@ impl<'t> Keys<'t> {
         self.get(key)?.choice(choices, r)
     }
 
-    /// Exactly one of these keys or of those that a later version knows, or a
-    /// fault.
-    pub(super) fn one_of(
-        &self,
-        kinds: &[&str],
-        later: &[Later],
-        r: &mut Reader,
-    ) -> Option<Item<'t>> {
-        let all = kinds
-            .iter()
-            .copied()
-            .chain(later.iter().map(|(kind, _)| *kind));
-        let mut present = all.filter(|kind| self.table.contains_key(*kind));
+    /// Exactly one of these keys, or a fault.
+    pub(super) fn one_of(&self, kinds: &[&str], r: &mut Reader) -> Option<Item<'t>> {
+        let mut present = kinds.iter().filter(|kind| self.table.contains_key(**kind));
         let (first, second) = (present.next(), present.next());
         match (first, second) {
-            (Some(kind), None) => {
-                let item = self.get(kind)?;
-                let subject = format!("`{kind}` in {}", self.what);
-                if let Some(draft) = unsupported(kind, item.key_at.clone(), &subject, later) {
-                    r.add(draft);
-                    return None;
-                }
-                Some(item)
-            }
+            (Some(kind), None) => self.get(kind),
             (None, _) => {
                 r.add(
                     Draft::error(
@@ -233,13 +205,6 @@ impl<'t> Keys<'t> {
             }
         }
     }
-}
-
-/// The fault of a word that only a later version knows.
-fn unsupported(word: &str, at: Range<usize>, subject: &str, later: &[Later]) -> Option<Draft> {
-    let (_, instead) = later.iter().find(|(known, _)| *known == word)?;
-    let message = format!("{subject} is not supported by this version");
-    Some(Draft::error("unsupported", at, message).hint(*instead))
 }
 
 pub(super) fn join(path: &str, key: &str) -> String {

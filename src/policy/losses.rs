@@ -37,7 +37,6 @@ fn query(item: &Item<'_>, releases: bool, r: &mut Reader) -> Option<(Step, Strin
     let keys = item.table(
         "a query of `data_loss`".into(),
         &["name", "run", "unit", "timeout"],
-        &[],
         r,
     )?;
     let name = keys

@@ -206,7 +206,6 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
             "plans",
             "escalation",
         ],
-        &[],
         r,
     );
     let service = keys.need("service", "\"checkout\"", r).and_then(|item| {

@@ -88,7 +88,7 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
         .and_then(|value| value.get_ref().as_str())
         .and_then(|name| KINDS.iter().find(|(known, _)| *known == name));
     let known = known(kind.map(|(_, kind)| *kind));
-    let keys = item.table(format!("notifier `{}`", item.key), known, &[], r)?;
+    let keys = item.table(format!("notifier `{}`", item.key), known, r)?;
     let kind = keys.need("type", "\"slack\"", r)?.choice(&KINDS, r);
     let timeout = keys
         .duration("timeout", Duration::from_millis(100)..=LONGEST, r)
@@ -139,7 +139,7 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
 fn text(keys: &Keys<'_>, r: &mut Reader) -> Option<String> {
     if keys.has("text") && keys.has("template") {
         // Says that one of them is enough.
-        keys.one_of(&["text", "template"], &[], r);
+        keys.one_of(&["text", "template"], r);
         return None;
     }
     if let Some(item) = keys.get("text") {
@@ -502,7 +502,7 @@ fn secret(keys: &Keys<'_>, ways: Ways, plain: Plain, r: &mut Reader) -> Option<S
     } else {
         &ways
     };
-    let item = keys.one_of(offered, &[], r)?;
+    let item = keys.one_of(offered, r)?;
     if item.key == ways[0] {
         let text = match plain {
             Plain::Text => item.string(r)?.value.to_owned(),

@@ -116,7 +116,6 @@ fn plan(
             "goal",
             "data_loss",
         ],
-        &[],
         r,
     )?;
     let timeout = keys
@@ -199,7 +198,6 @@ fn verify(item: &Item<'_>, releases: bool, known: &Known, r: &mut Reader) -> Opt
     let keys = item.table(
         "`verify`".into(),
         &["require", "within", "otherwise", "watch"],
-        &[],
         r,
     )?;
     let within_item = keys.get("within");

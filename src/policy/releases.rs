@@ -33,7 +33,6 @@ pub(super) fn read(
             "target",
             "irreversible_since",
         ],
-        &[],
         r,
     )?;
     let current = match keys.get("current") {
@@ -78,10 +77,9 @@ fn current(item: &Item<'_>, known: &Known, r: &mut Reader) -> Option<Current> {
     let keys = item.table(
         "`current`".into(),
         &["symlink", "file", "metric", "label", "source", "run"],
-        &[],
         r,
     )?;
-    let kind = keys.one_of(&["symlink", "file", "metric", "run"], &[], r)?;
+    let kind = keys.one_of(&["symlink", "file", "metric", "run"], r)?;
     if kind.key != "metric" {
         for key in ["label", "source"] {
             if let Some(item) = keys.get(key) {
@@ -171,12 +169,11 @@ fn target(item: &Item<'_>, r: &mut Reader) -> Option<Target> {
             "otherwise",
             "fallback",
         ],
-        &[],
         r,
     )?;
     let picks = ["rule", "version", "pattern"];
     let pick = if picks.iter().any(|key| keys.has(key)) {
-        keys.one_of(&picks, &[], r).and_then(|item| pick(&item, r))
+        keys.one_of(&picks, r).and_then(|item| pick(&item, r))
     } else {
         Some(Pick::NewestGood)
     };

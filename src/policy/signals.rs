@@ -43,7 +43,7 @@ pub(super) fn read(
 }
 
 fn signal(item: &Item<'_>, sources: &Sources, r: &mut Reader) -> Option<Signal> {
-    let keys = item.table(format!("signal `{}`", item.key), KEYS, &[], r)?;
+    let keys = item.table(format!("signal `{}`", item.key), KEYS, r)?;
     let source = keys.need("source", "\"app\"", r).and_then(|item| {
         let name = item.string(r)?.value;
         if !sources.contains_key(name) {
@@ -51,7 +51,7 @@ fn signal(item: &Item<'_>, sources: &Sources, r: &mut Reader) -> Option<Signal> 
         }
         Some((item, sources.get(name)?.as_ref()?))
     });
-    let kind = keys.one_of(&KINDS, &[], r);
+    let kind = keys.one_of(&KINDS, r);
     if let Some(kind) = &kind {
         only_with_value(&keys, kind, r);
     }
@@ -233,7 +233,7 @@ fn read_kind(
         "query" => return query(keys, kind, name, r),
         "quantile" => return quantile(kind, source, source_item, r),
         "ratio" => {
-            let parts = kind.table("`ratio`".into(), &["of", "to"], &[], r)?;
+            let parts = kind.table("`ratio`".into(), &["of", "to"], r)?;
             let of = parts.need("of", "'errors_total'", r);
             let to = parts.need("to", "'requests_total'", r);
             let of = of.and_then(|item| selector(&item, r));
@@ -409,7 +409,7 @@ fn quantile(
     source_item: &Item<'_>,
     r: &mut Reader,
 ) -> Option<(SignalKind, Unit)> {
-    let parts = kind.table("`quantile`".into(), &["q", "of"], &[], r)?;
+    let parts = kind.table("`quantile`".into(), &["q", "of"], r)?;
     let q_item = parts.need("q", "0.95", r);
     let of_item = parts.need("of", "\"http_request_duration_seconds\"", r);
     let q = q_item.and_then(|item| {

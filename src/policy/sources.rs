@@ -127,7 +127,7 @@ fn source(item: &Item<'_>, tick: Duration, r: &mut Reader) -> Option<Source> {
         Some("push") => told::PUSH,
         _ => ANY,
     };
-    let keys = item.table(what, known, &[], r)?;
+    let keys = item.table(what, known, r)?;
     let kind = kind_of(&keys, r);
     // A source that is told is read at every tick, and never waited for.
     let is_told = matches!(kind, Some(Kind::Alertmanager | Kind::Push));
@@ -383,7 +383,6 @@ pub(super) fn expect(
     let keys = item.table(
         "`expect`".into(),
         &["status", "body_contains", "json", "within"],
-        &[],
         r,
     )?;
     let status = match keys.get("status") {

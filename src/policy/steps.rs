@@ -55,9 +55,9 @@ pub(super) fn read(
     known: &Known,
     r: &mut Reader,
 ) -> Option<Part> {
-    let keys = item.table(format!("step {number}"), STEP, &[], r)?;
+    let keys = item.table(format!("step {number}"), STEP, r)?;
     let name = keys.string("name", r);
-    let kind = keys.one_of(&KINDS, &[], r);
+    let kind = keys.one_of(&KINDS, r);
     let timeout = keys.duration("timeout", Duration::from_millis(100)..=LONGEST, r);
     let retries = keys.count("retries", 0..=100, r).unwrap_or(0);
     let continue_on_failure = keys.choice("on_failure", &[("stop", false), ("continue", true)], r);
@@ -179,7 +179,7 @@ fn action(
         "systemd" => units::read(kind, allowed, r),
         "http" => calls::read(kind, timeout, allowed, r),
         "symlink" => {
-            let keys = kind.table("`symlink`".into(), &["link", "to"], &[], r)?;
+            let keys = kind.table("`symlink`".into(), &["link", "to"], r)?;
             let link = keys.need("link", "\"/srv/NAME/current\"", r);
             let to = keys.need("to", "\"/srv/NAME/releases/{target}\"", r);
             let link = link.and_then(|item| {

@@ -49,7 +49,7 @@ pub(super) fn read(
 }
 
 fn trigger(item: &Item<'_>, policy: Mode, known: &Known, r: &mut Reader) -> Option<Trigger> {
-    let keys = item.table(format!("trigger `{}`", item.key), KEYS, &[], r)?;
+    let keys = item.table(format!("trigger `{}`", item.key), KEYS, r)?;
     let when = keys
         .need("when", "\"error_rate > 5% for 15m\"", r)
         .and_then(|item| known.condition(&item, r));
@@ -233,7 +233,6 @@ pub(super) fn read_approve(item: &Item<'_>, within: Duration, r: &mut Reader) ->
     let keys = item.table(
         "`approve`".into(),
         &["roles", "quorum", "each", "within", "otherwise"],
-        &[],
         r,
     )?;
     let roles = keys.get("roles").and_then(|item| item.strings(r));

@@ -37,7 +37,7 @@ const ACTIONS: [(&str, UnitAction); 5] = [
 
 /// One step's unit and action.
 pub(super) fn read(kind: &Item<'_>, allowed: &[&str], r: &mut Reader) -> Option<StepAction> {
-    let keys = kind.table("`systemd`".into(), &["unit", "action"], &[], r)?;
+    let keys = kind.table("`systemd`".into(), &["unit", "action"], r)?;
     let unit = keys.need("unit", "\"NAME.service\"", r).and_then(|item| {
         let quoted = item.string(r)?;
         let good = filled(&quoted, allowed, r) & unit(&item, &quoted, r);

@@ -99,7 +99,7 @@ fn one(
         });
     }
     let what = "an expectation".to_owned();
-    let keys = item.table(what, &["at", "event", "trigger"], &[], r)?;
+    let keys = item.table(what, &["at", "event", "trigger"], r)?;
     let at_item = if happens {
         keys.need("at", "\"15m\"", r)
     } else {

@@ -115,7 +115,6 @@ fn document(
         "the test file".into(),
         String::new(),
         &["policy", "test"],
-        &[],
         r,
     );
     let policy = policy(&keys, find, r);
@@ -190,7 +189,7 @@ fn case(
 ) -> Option<Case> {
     let what = format!("test {}", index + 1);
     let known = &["name", "interval", "series", "expect", "expect_none"];
-    let keys = item.table(what.clone(), known, &[], r)?;
+    let keys = item.table(what.clone(), known, r)?;
     let name = keys
         .need("name", "\"a breach fires after its hold\"", r)
         .and_then(|item| {
