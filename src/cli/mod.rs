@@ -21,6 +21,7 @@ mod notify;
 mod out;
 mod places;
 mod push;
+mod recorded;
 mod reject;
 mod release;
 mod reload;

@@ -1,14 +1,13 @@
 //! `backstop replay`: the very same engine over recorded samples.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufReader};
 use std::path::PathBuf;
 
+use super::recorded::Recorded;
 use super::{Done, Error, Format, out};
 use crate::policy::files::{Writable, read_policy};
 use crate::policy::render;
-use crate::replay::{Recording, Replay, replay};
+use crate::replay::{Replay, replay};
 
 /// Run the same engine over recorded samples: what would have happened
 ///
@@ -18,10 +17,8 @@ use crate::replay::{Recording, Replay, replay};
 pub(super) struct Args {
     /// The policy file.
     policy: PathBuf,
-    /// The recorded samples, as OpenMetrics text with timestamps; `-` is
-    /// standard input.
-    #[arg(long, value_name = "FILE")]
-    samples: PathBuf,
+    #[command(flatten)]
+    recorded: Recorded,
     /// How to write the result.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -36,15 +33,7 @@ pub(super) fn run(args: &Args) -> Result<Done, Error> {
             render(&file.loaded.faults, &file.text, false)
         )));
     };
-    let name = args.samples.display();
-    let recording = if args.samples.as_os_str() == "-" {
-        Recording::read(&policy, io::stdin().lock())
-    } else {
-        let file = File::open(&args.samples)
-            .map_err(|e| Error::failed(format!("cannot open {name}")).because_of(Some(&e)))?;
-        Recording::read(&policy, BufReader::new(file))
-    }
-    .map_err(|e| Error::of(&e).hint(format!("look at {name}")))?;
+    let recording = args.recorded.read(&policy)?;
     let replayed = replay(&policy, &recording);
     match args.format {
         Format::Json => out::say_json(&replayed.told)?,
