@@ -138,6 +138,22 @@ impl World {
             role: role.map(str::to_owned),
             approve: true,
             reason: String::new(),
+            link: None,
+        });
+    }
+
+    /// Somebody follows a link that was made for a question.
+    fn follow(&mut self, name: &str, roles: &[&str], question: u32) {
+        self.step(Event::Answered {
+            incident: 1,
+            by: Person {
+                name: name.into(),
+                roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            },
+            role: None,
+            approve: true,
+            reason: String::new(),
+            link: Some(question),
         });
     }
 
@@ -296,4 +312,84 @@ fn an_emergency_override_ends_by_itself_and_reminds_of_what_was_promised() {
     let after = "the emergency override that carol authorised has ended; to validate now: run the validation";
     assert_eq!(told(&world, NoticeKind::FreezeEnding), [before, after]);
     assert_eq!(world.orders.len(), 1, "it acts again");
+}
+
+#[test]
+fn a_notice_that_asks_says_which_question_it_asks_and_no_other_does() {
+    let mut world = World::asking(EACH);
+    let Phase::Asking(question) = world.phase().clone() else {
+        panic!("{:?}", world.phase());
+    };
+    world.ticks(400, false, true);
+    let asking: Vec<_> = world
+        .notices
+        .iter()
+        .filter(|n| n.question.is_some())
+        .collect();
+    assert_eq!(asking.len(), 1);
+    let asked = asking[0].question.as_ref().unwrap();
+    assert_eq!(asking[0].kind, NoticeKind::Asked);
+    assert_eq!((asked.number, asked.deadline), (1, question.deadline));
+    assert_eq!(asked.roles, question.approve.roles);
+}
+
+#[test]
+fn a_link_answers_once_and_counts_as_the_person_it_stands_for() {
+    let mut world = World::asking(EACH);
+    let both = &["technical-lead", "release-manager"][..];
+    world.follow("alice", both, 1);
+    assert_eq!(
+        world.last(What::Answered),
+        "alice approved by a link (1 of 2; still asked: release-manager)"
+    );
+    // Another link of hers, or the socket: she stays one person.
+    world.follow("alice", both, 1);
+    assert_eq!(
+        world.last(What::AnswerIgnored),
+        "alice approved by a link again: a person counts once"
+    );
+    world.answer("alice", both, Some("release-manager"));
+    assert!(world.orders.is_empty());
+    world.follow("mallory", &["dba"], 1);
+    assert!(world.orders.is_empty());
+    world.follow("bob", &["release-manager"], 1);
+    assert_eq!(world.orders.len(), 1);
+    world.follow("carol", &["release-manager"], 1);
+    assert_eq!(
+        world.last(What::AnswerIgnored),
+        "carol approved by a link, but nothing is being asked"
+    );
+}
+
+#[test]
+fn a_link_answers_no_other_question_than_its_own() {
+    let mut world = World::asking(EACH);
+    for other in [0, 2] {
+        world.follow("alice", &["technical-lead"], other);
+        assert_eq!(
+            world.last(What::AnswerIgnored),
+            "alice approved by a link, but that is asked no more: another question is"
+        );
+    }
+    assert!(matches!(world.phase(), Phase::Asking(q) if q.approvals.is_empty()));
+}
+
+#[test]
+fn a_link_that_is_followed_when_the_incident_is_closed_is_noted_in_it() {
+    let mut world = World::asking(EACH);
+    world.ticks(5, true, true);
+    assert_eq!(world.phase(), &Phase::Watching);
+    world.follow("alice", &["technical-lead"], 1);
+    let note = world.notes.last().unwrap();
+    assert_eq!((note.what, note.incident), (What::AnswerIgnored, Some(1)));
+    assert_eq!(
+        note.reason,
+        "alice approved by a link, but the incident is closed"
+    );
+    let closed = &world.engine.state().services["shop"].closed[0];
+    assert_eq!(closed.timeline.last(), Some(note));
+    // On the socket it is told to who asks, and is nothing to note.
+    let before = world.notes.len();
+    world.answer("alice", &["technical-lead"], None);
+    assert_eq!(world.notes.len(), before);
 }

@@ -150,6 +150,7 @@ impl World {
             role: None,
             approve,
             reason: String::new(),
+            link: None,
         });
     }
 

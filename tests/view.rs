@@ -335,6 +335,7 @@ fn a_question_shows_who_agreed_and_what_is_left() {
         role: None,
         approve: true,
         reason: "errors are real".into(),
+        link: None,
     });
     world.step(Event::Acknowledged {
         incident: 1,

@@ -124,7 +124,7 @@ pub const METRICS: [(&str, &str, &str); 27] = [
     (
         "backstop_http_refused_total",
         "counter",
-        "Callers over HTTP that were refused, by reason: `unknown_token`, `role`, `too_large`, `malformed`.",
+        "Callers over HTTP that were refused, by reason: `unknown_token`, `role`, `too_large`, `malformed`, `link`.",
     ),
     (
         "backstop_journal_broken",

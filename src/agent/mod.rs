@@ -58,14 +58,14 @@ use self::scribe::Scribe;
 use self::stop::Stop;
 use self::systemd::Manager;
 use self::watch::Watch;
-use crate::control::{self, Api, Door};
-use crate::guard::Snapshot;
+use crate::control::{self, Api, Door, Links};
+use crate::guard::{Notice, Snapshot};
 use crate::journal::{Journal, Options};
 use crate::model::Config;
 use crate::policy::files::{Writable, read_config};
 use crate::policy::{load_config, render};
 use crate::sense::Client;
-use crate::tell::{Outbox, Pace};
+use crate::tell::{Linker, Outbox, Pace};
 
 /// Facts that may wait for the loop before whoever brings them has to.
 const INPUTS: usize = 256;
@@ -125,10 +125,16 @@ async fn guard(
     let (pages, asked) = mpsc::channel(RELOADS);
     let (agent, requests) = control::Agent::new();
 
+    // Read once: a changed config takes a restart.
+    let (_, roles) = tokio::sync::watch::channel(Arc::new(config.clone()));
+    let links = links(setup, config, http.is_some(), &roles);
     let outbox = {
         let clock = clock.clone();
         let time = Arc::new(move || (clock.now(), clock.wall_ahead_ms()));
-        Outbox::open(&setup.state, &config.notifiers, Pace::default(), time)?
+        let linker = links.clone().map(|links| -> Linker {
+            Arc::new(move |notice: &Notice, who: &str| links.of(notice, who))
+        });
+        Outbox::open(&setup.state, &config.notifiers, Pace::default(), time)?.with_links(linker)
     };
     let outbox = Arc::new(outbox);
     // Watched before they are read: what changes meanwhile is read again.
@@ -145,9 +151,7 @@ async fn guard(
 
     let mut tasks = JoinSet::new();
     let client = Client::new();
-    // Read once: a changed config takes a restart.
-    let (_, roles) = tokio::sync::watch::channel(Arc::new(config.clone()));
-    let api = Api::new(agent.clone(), roles);
+    let api = Api::new(agent.clone(), roles).with_links(links);
     let mut keeper = Keeper::new(Parts {
         refusals: Arc::clone(api.refusals()),
         engine: recovered.engine,
@@ -196,6 +200,32 @@ async fn guard(
         tasks,
     };
     keeper.run(sources).await
+}
+
+/// Links by which people answer, where the config has notifiers that carry them.
+/// Without their key the agent guards all the same, and people answer on the
+/// socket.
+fn links(
+    setup: &Setup,
+    config: &Config,
+    listens: bool,
+    roles: &tokio::sync::watch::Receiver<Arc<Config>>,
+) -> Option<Arc<Links>> {
+    if config.notifiers.values().all(|n| n.answers_as.is_none()) {
+        return None;
+    }
+    if !listens {
+        tracing::warn!("nothing listens for HTTP: notices have no links to answer by");
+        return None;
+    }
+    match Links::open(&setup.state, roles.clone()) {
+        Ok(links) => Some(Arc::new(links)),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "notices have no links to answer by");
+            None
+        }
+    }
 }
 
 /// The agent's config; without a file the default one.

@@ -162,6 +162,7 @@ impl Recalled {
             levels: Vec::new(),
             update_due: note.at,
             notices: 0,
+            questions: 0,
         });
     }
 
@@ -189,6 +190,7 @@ impl Recalled {
                 }
             }
             What::Asked => {
+                incident.questions += 1;
                 self.agreed.clear();
                 let lead = self.find(&incident.service, &incident.trigger);
                 self.until = lead.and_then(|lead| match &lead.response {

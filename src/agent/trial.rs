@@ -42,6 +42,7 @@ fn notice(notifier: &str, clock: &Clock, unix_ms: i64) -> Notice {
         reason: format!("a test of the notifier {notifier}"),
         next: "nothing: no incident is open".into(),
         stop: String::new(),
+        question: None,
         notify: vec![notifier.to_owned()],
     }
 }

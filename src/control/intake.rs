@@ -47,7 +47,7 @@ pub(super) async fn take(
     }
 }
 
-type Refused = (Refusal, Option<Why>);
+pub(super) type Refused = (Refusal, Option<Why>);
 
 async fn taken(
     api: &Api,
@@ -73,7 +73,7 @@ async fn taken(
             Some(Why::Forbidden),
         )
     })?;
-    let body = whole(&parts.headers, body).await?;
+    let body = whole(&parts.headers, body, MAX_INTAKE).await?;
     let malformed = |why: Malformed| (Refusal::from(why), Some(Why::Malformed));
     let posted = matches!(policy.sources[source].kind, SourceKind::Alertmanager { .. });
     let push = if posted {
@@ -121,18 +121,18 @@ fn bearer(api: &Api, headers: &HeaderMap) -> Result<Person, Refused> {
 }
 
 /// The body, which is refused by what it says of its length, or at the bound.
-async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+pub(super) async fn whole(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Refused> {
     let too_large = || {
-        let error = format!("a body has at most {MAX_INTAKE} bytes");
+        let error = format!("a body has at most {most} bytes");
         let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error);
         (refusal, Some(Why::TooLarge))
     };
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > MAX_INTAKE as u64) {
+    if announced.is_some_and(|n| n > most as u64) {
         return Err(too_large());
     }
-    to_bytes(body, MAX_INTAKE).await.map_err(|error| {
+    to_bytes(body, most).await.map_err(|error| {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
             return too_large();

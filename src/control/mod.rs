@@ -24,14 +24,19 @@
 //! | `POST services/NAME/sources/SOURCE` | what a source is told: [`Push`], or Alertmanager's webhook; over TCP too, with a token |
 //! | `POST reload` | [`Reloaded`] |
 //!
+//! Over TCP alone there is `answer/…` beside them, outside of `/api/v1`: the page
+//! behind a link of a notice, for people ([`Links`]).
+//!
 //! Orders are answered with [`Taken`]: 200 when they were followed, 409 when the
 //! agent refused, with its reason. What never reached the agent is a
 //! [`Problem`].
 
+mod answer;
 mod client;
 mod door;
 mod intake;
 mod line;
+mod links;
 mod orders;
 mod peer;
 mod protocol;
@@ -45,6 +50,7 @@ pub use client::{Client, ClientError};
 pub use door::{Door, DoorError};
 pub use intake::MAX_INTAKE;
 pub use line::Line;
+pub use links::{KeyError, Links};
 pub use protocol::{
     Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, Loss, MAX_BODY, Malformed, Problem, Push,
     Rollback, Taken, Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze,

@@ -44,6 +44,7 @@ pub(super) async fn answer(
             role: said.role,
             approve: word == "approve",
             reason,
+            link: None,
         },
         "ack" => Event::Acknowledged {
             incident,

@@ -414,7 +414,7 @@ fn reason(text: &str) -> Result<String, Malformed> {
 }
 
 /// What a person says, in one line: white space of any kind becomes one space.
-fn words(text: &str) -> Result<String, Malformed> {
+pub(super) fn words(text: &str) -> Result<String, Malformed> {
     let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if said.chars().count() > LONGEST_REASON {
         return Err(Malformed(format!(

@@ -20,11 +20,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::door::{Door, Window};
+use super::links::Links;
 use super::peer::{Accounts, Peer};
 use super::protocol::{MAX_BODY, Malformed, Problem, shown};
 use super::request::{Agent, Chronicle, Gone};
 use super::tokens::Refusals;
-use super::{intake, orders, readings};
+use super::{answer, intake, orders, readings};
 use crate::guard::{Person, Service, Snapshot};
 use crate::model::Config;
 
@@ -44,6 +45,7 @@ pub struct Api {
     /// One reading of the journal at a time, whoever asks for how many.
     reading: Arc<Semaphore>,
     refusals: Arc<Refusals>,
+    links: Option<Arc<Links>>,
 }
 
 impl Api {
@@ -56,7 +58,18 @@ impl Api {
             config,
             reading: Arc::new(Semaphore::new(1)),
             refusals: Arc::default(),
+            links: None,
         }
+    }
+
+    /// With links by which people answer; without, none is known.
+    #[must_use]
+    pub fn with_links(self, links: Option<Arc<Links>>) -> Self {
+        Self { links, ..self }
+    }
+
+    pub(super) fn links(&self) -> Option<Arc<Links>> {
+        self.links.clone()
     }
 
     /// How callers were refused, for whoever counts.
@@ -70,17 +83,28 @@ impl Api {
         Arc::clone(&self.config.borrow())
     }
 
-    /// The routes that only read, for anybody, and those by which sources are told
-    /// something, for who shows a token. What else writes is answered with 405 and
+    /// The routes that only read, for anybody, those by which sources are told
+    /// something, for who shows a token, and the pages of links. What else writes is answered with 405 and
     /// where to go instead. More routes may be merged in.
     pub fn reading(&self) -> Router {
         let orders = Router::new()
             .route("/api/v1/incidents/{number}/{answer}", any(read_only))
             .route("/api/v1/services/{name}/{order}", any(read_only))
             .route("/api/v1/reload", any(read_only));
-        bounded(self.readings().merge(orders).merge(self.intake()))
-            .method_not_allowed_fallback(read_only)
-            .fallback(no_such_route)
+        let answers = Router::new()
+            .route(
+                "/answer/{incident}/{question}/{word}/{who}/{signature}",
+                get(answer::show).post(answer::take),
+            )
+            .layer(Extension(self.clone()));
+        bounded(
+            self.readings()
+                .merge(orders)
+                .merge(self.intake())
+                .merge(answers),
+        )
+        .method_not_allowed_fallback(read_only)
+        .fallback(no_such_route)
     }
 
     /// All routes, for those whose name the socket knows.
@@ -329,6 +353,13 @@ impl Refusal {
                 hint: None,
             },
         }
+    }
+
+    /// For a page: the status, and why in a sentence.
+    pub(super) fn parts(self) -> (StatusCode, String) {
+        let Problem { error, hint } = self.problem;
+        let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
+        (self.status, format!("{error}{hint}"))
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

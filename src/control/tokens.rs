@@ -30,6 +30,8 @@ pub struct Refusals {
     too_large: AtomicU64,
     /// With a body that is not what is expected.
     malformed: AtomicU64,
+    /// With a link that is not known, was taken back, or used too often.
+    link: AtomicU64,
     said: Mutex<Option<(Instant, u64)>>,
 }
 
@@ -40,17 +42,19 @@ pub(super) enum Why {
     Forbidden,
     TooLarge,
     Malformed,
+    Link,
 }
 
 impl Refusals {
     /// Every reason by its stable name, with its count.
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u64); 4] {
+    pub fn counts(&self) -> [(&'static str, u64); 5] {
         [
             ("unknown_token", &self.unknown),
             ("role", &self.forbidden),
             ("too_large", &self.too_large),
             ("malformed", &self.malformed),
+            ("link", &self.link),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
@@ -62,6 +66,7 @@ impl Refusals {
             Why::Forbidden => &self.forbidden,
             Why::TooLarge => &self.too_large,
             Why::Malformed => &self.malformed,
+            Why::Link => &self.link,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         let Ok(mut said) = self.said.lock() else {
@@ -196,7 +201,8 @@ mod tests {
                 ("unknown_token", 1000),
                 ("role", 0),
                 ("too_large", 1),
-                ("malformed", 0)
+                ("malformed", 0),
+                ("link", 0)
             ]
         );
     }

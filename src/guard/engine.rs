@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::agenda::Agenda;
 use super::desk::Desk;
+use super::question::Answer;
 use super::{Command, Event, Retired, Service, Snapshot};
 use crate::model::Moment;
 
@@ -198,12 +199,29 @@ fn happen(
             role,
             approve,
             reason,
+            link,
         } => {
-            let Some((name, guarded)) = with_incident(services, incident) else {
-                return Touched::Nobody;
+            let answer = Answer {
+                by: &by,
+                role: role.as_deref(),
+                approve,
+                reason: &reason,
+                link,
             };
-            guarded.answered(&by, role.as_deref(), approve, &reason, desk);
-            Touched::One(name.clone())
+            if let Some((name, guarded)) = with_incident(services, incident) {
+                guarded.answered(&answer, desk);
+                return Touched::One(name.clone());
+            }
+            // Who comes too late on the socket is told so at once; a link was
+            // given away, and what becomes of it is on record.
+            let closed = |s: &Service| s.closed.iter().any(|i| i.number == incident);
+            match services.iter_mut().find(|(_, s)| closed(s)) {
+                Some((name, guarded)) if link.is_some() => {
+                    guarded.answered_too_late(incident, &answer, desk);
+                    Touched::One(name.clone())
+                }
+                _ => Touched::Nobody,
+            }
         }
         Event::Counted {
             incident,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::{
-    Cause, Command, Fate, Incident, LevelState, Notice, NoticeKind, Outcome, Override, Phase,
-    Service, StepState, What,
+    Asked, Cause, Command, Fate, Incident, LevelState, Notice, NoticeKind, Outcome, Override,
+    Phase, Service, StepState, What,
 };
 use crate::model::{LevelOn, Mode, Moment, Policy, Severity, Short};
 
@@ -59,6 +59,7 @@ impl Incident {
             levels: levels.collect(),
             update_due: desk.at + UPDATE_EVERY,
             notices: 0,
+            questions: 0,
         }
     }
 
@@ -167,7 +168,16 @@ impl Service {
                 .and_then(|t| self.policy.plans.get(&t.plan))
                 .and_then(|plan| self.target(plan).ok().flatten()),
         };
+        let question = self.phase.question().filter(|_| kind == NoticeKind::Asked);
+        let question = question.map(|question| {
+            Box::new(Asked {
+                number: question.number,
+                deadline: question.deadline,
+                roles: question.approve.roles.clone(),
+            })
+        });
         desk.order(Command::Tell(Notice {
+            question,
             id,
             at: desk.at,
             wall_ahead_ms: self.wall_ahead_ms,

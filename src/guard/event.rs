@@ -80,7 +80,7 @@ pub enum Event {
     Answered {
         /// The incident.
         incident: u64,
-        /// Who, as the socket says.
+        /// Who, as the socket or the link says.
         by: Person,
         /// The role claimed with `--as`; must be among those held.
         role: Option<String>,
@@ -88,6 +88,10 @@ pub enum Event {
         approve: bool,
         /// In the person's words; may be empty.
         reason: String,
+        /// The number of the question that it answers, and no other, when a
+        /// link was followed; on the socket it is whichever is asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<u32>,
     },
     /// A person counted what was lost in an incident, open or closed.
     Counted {

@@ -55,6 +55,9 @@ pub struct Incident {
     pub update_due: Moment,
     /// Notices made so far: the last part of a notice's id.
     pub notices: u64,
+    /// Questions asked so far.
+    #[serde(default)]
+    pub questions: u32,
 }
 
 impl Incident {

@@ -39,7 +39,7 @@ pub use incident::{
 };
 pub use loss::Loss;
 pub use note::{Cause, Note, What};
-pub use notice::{Notice, NoticeKind};
+pub use notice::{Asked, Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
 pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
 pub use push::{Alert, Push, Said};

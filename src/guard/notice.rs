@@ -45,8 +45,22 @@ pub struct Notice {
     pub next: String,
     /// How a person stops it or takes part: a command line; may be empty.
     pub stop: String,
+    /// The question that it asks, if it asks one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Box<Asked>>,
     /// Names of the notifiers to use.
     pub notify: Vec<String>,
+}
+
+/// What is asked, as far as an answer needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Which of the incident's questions it is, from 1.
+    pub number: u32,
+    /// Until when it can be answered.
+    pub deadline: Moment,
+    /// The roles that may answer; empty means anybody who may use the socket.
+    pub roles: Vec<String>,
 }
 
 /// The kinds of notice. A `Test` is made by a person who tries a notifier, never

@@ -101,6 +101,9 @@ impl Phase {
 /// A question to people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
+    /// Which of its incident's questions it is, from 1.
+    #[serde(default)]
+    pub number: u32,
     /// When it was asked.
     pub asked: Moment,
     /// Until when it can be answered.

@@ -8,10 +8,22 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::{
-    Acknowledgement, Approval, NoticeKind, Outcome, Person, Phase, Question, Service, StepState,
-    What,
+    Acknowledgement, Approval, Command, NoticeKind, Outcome, Person, Phase, Question, Service,
+    StepState, What,
 };
 use crate::model::{Approve, Moment, Otherwise, Short, Trigger};
+
+/// What somebody answers.
+pub(crate) struct Answer<'a> {
+    pub(crate) by: &'a Person,
+    /// The role that they speak as, if they say so.
+    pub(crate) role: Option<&'a str>,
+    pub(crate) approve: bool,
+    /// May be empty.
+    pub(crate) reason: &'a str,
+    /// The only question that it may answer.
+    pub(crate) link: Option<u32>,
+}
 
 /// How long an acknowledgement pauses the escalation (SPEC 3).
 const ACKNOWLEDGED_FOR: Duration = Duration::from_mins(30);
@@ -37,7 +49,8 @@ impl Service {
             Otherwise::Dismiss => "Without an answer nothing is done.",
         };
         let cause = self.cause(&trigger.name);
-        self.phase = Phase::Asking(Question::new(approve, desk.at));
+        let asked = self.question(approve, desk.at);
+        self.phase = Phase::Asking(asked);
         self.note(What::Asked, Some(&trigger.name), cause, &reason, desk);
         let stop = format!("backstop approve {number}  or  backstop reject {number}");
         self.tell_about(
@@ -50,30 +63,25 @@ impl Service {
         );
     }
 
-    pub(crate) fn answered(
-        &mut self,
-        by: &Person,
-        role: Option<&str>,
-        approve: bool,
-        reason: &str,
-        desk: &mut Desk<'_>,
-    ) {
-        let word = if approve { "approved" } else { "rejected" };
-        let said = match reason {
-            "" => format!("{} {word}", by.name),
-            why => format!("{} {word}: {why}", by.name),
-        };
+    pub(crate) fn answered(&mut self, answer: &Answer<'_>, desk: &mut Desk<'_>) {
+        let Answer { by, role, .. } = *answer;
+        let said = answer.in_words();
         let Some(question) = self.phase.question_mut() else {
             let ignored = format!("{said}, but nothing is being asked");
             self.note(What::AnswerIgnored, None, None, &ignored, desk);
             return;
         };
+        if answer.link.is_some_and(|number| number != question.number) {
+            let ignored = format!("{said}, but that is asked no more: another question is");
+            self.note(What::AnswerIgnored, None, None, &ignored, desk);
+            return;
+        }
         if let Err(why) = may_answer(&question.approve, by, role) {
             let ignored = format!("{said}, but {why}");
             self.note(What::AnswerIgnored, None, None, &ignored, desk);
             return;
         }
-        if !approve {
+        if !answer.approve {
             self.note(What::Answered, None, None, &said, desk);
             self.tell_about(NoticeKind::Decided, None, &said, "", "", desk);
             if let Phase::Acting(run) = &self.phase {
@@ -120,15 +128,51 @@ impl Service {
         }
     }
 
+    /// A link was followed when the incident was over.
+    pub(crate) fn answered_too_late(
+        &mut self,
+        number: u64,
+        answer: &Answer<'_>,
+        desk: &mut Desk<'_>,
+    ) {
+        let Some(incident) = self.closed.iter_mut().find(|i| i.number == number) else {
+            return;
+        };
+        let ignored = format!("{}, but the incident is closed", answer.in_words());
+        let mut note = desk.noted(&self.policy.service, What::AnswerIgnored, ignored);
+        note.incident = Some(number);
+        incident.note(note.clone());
+        desk.order(Command::Note(note));
+    }
+
+    /// The incident's next question.
+    fn question(&mut self, approve: &Approve, at: Moment) -> Question {
+        let number = self.incident.as_mut().map_or(0, |incident| {
+            incident.questions += 1;
+            incident.questions
+        });
+        Question {
+            number,
+            asked: at,
+            deadline: at + approve.within,
+            approve: approve.clone(),
+            approvals: Vec::new(),
+        }
+    }
+
     /// A step needs people's consent. They have their own time for it, by which
     /// the plan's is longer.
     pub(crate) fn ask_for_step(&mut self, name: &str, approve: &Approve, desk: &mut Desk<'_>) {
         let number = self.incident.as_ref().map_or(0, |i| i.number);
+        if !matches!(self.phase, Phase::Acting(_)) {
+            return;
+        }
+        let asked = self.question(approve, desk.at);
         let Phase::Acting(run) = &mut self.phase else {
             return;
         };
         run.deadline = run.deadline + approve.within;
-        run.state = StepState::Asking(Question::new(approve, desk.at));
+        run.state = StepState::Asking(asked);
         let reason = format!(
             "go on with {name} of plan {}? {}",
             run.plan_name,
@@ -241,16 +285,24 @@ impl Service {
     }
 }
 
-impl Question {
-    fn new(approve: &Approve, at: Moment) -> Self {
-        Self {
-            asked: at,
-            deadline: at + approve.within,
-            approve: approve.clone(),
-            approvals: Vec::new(),
+impl Answer<'_> {
+    /// `ann approved: it is bad`.
+    fn in_words(&self) -> String {
+        let name = &self.by.name;
+        let word = if self.approve { "approved" } else { "rejected" };
+        let by = if self.link.is_some() {
+            " by a link"
+        } else {
+            ""
+        };
+        match self.reason {
+            "" => format!("{name} {word}{by}"),
+            why => format!("{name} {word}{by}: {why}"),
         }
     }
+}
 
+impl Question {
     /// Where one of each role is asked: the roles that nobody speaks for yet. A
     /// person speaks for one role, whichever serves best.
     #[must_use]

@@ -13,6 +13,9 @@ use super::TokenHash;
 pub struct Config {
     /// Where metrics, health and the read-only API listen; `None` is nowhere.
     pub http: Option<String>,
+    /// Where people reach that address, as links in notices begin: through a
+    /// proxy, as often as not. Without a slash at its end.
+    pub public_url: Option<String>,
     /// Roles by name.
     pub roles: BTreeMap<String, Role>,
     /// Tokens by name: what a program shows that pushes over HTTP.
@@ -24,7 +27,7 @@ pub struct Config {
 /// Who holds a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
-    /// Unix users by name.
+    /// People by name: Unix users, and those that notifiers answer as.
     pub users: Vec<String>,
     /// Unix groups by name.
     pub groups: Vec<String>,
@@ -48,6 +51,10 @@ pub struct Notifier {
     pub rate: Option<Rate>,
     /// The kinds of notice that it is for; empty is all.
     pub only: Vec<String>,
+    /// Whom the answers come from that are given by its links; `None` puts no
+    /// links into its notices. Some role's `users` names it.
+    #[serde(default)]
+    pub answers_as: Option<String>,
 }
 
 /// At most `notices` in any `period`.

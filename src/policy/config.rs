@@ -13,7 +13,7 @@ use super::fault::{Draft, Fault};
 use super::item::Item;
 use super::keys::{Keys, Reader};
 use super::signals::undefined;
-use super::{names, notifiers};
+use super::{links, names, notifiers};
 use crate::model::{Config, Role, TokenHash};
 
 /// Where HTTP listens when the config does not say.
@@ -54,12 +54,16 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         0..0,
         "the agent config".into(),
         String::new(),
-        &["http", "roles", "tokens", "notifiers"],
+        &["http", "public_url", "roles", "tokens", "notifiers"],
         r,
     );
     let http = match keys.get("http") {
         Some(item) => http(&item, r),
         None => Some(Some(DEFAULT_HTTP.to_owned())),
+    };
+    let public_url = match keys.get("public_url") {
+        Some(item) => links::public_url(&item, r).map(Some),
+        None => Some(None),
     };
     let mut tokens = BTreeMap::new();
     for item in named(&keys, "tokens", MOST_TOKENS, r) {
@@ -73,12 +77,15 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
     for item in named(&keys, "notifiers", MOST_NOTIFIERS, r) {
         read.insert(item.key.clone(), notifiers::notifier(&item, r));
     }
-    Some(Config {
+    let config = Config {
         http: http?,
+        public_url: public_url?,
         roles: super::all(roles)?,
         tokens: super::all(tokens)?,
         notifiers: super::all(read)?,
-    })
+    };
+    links::check(&config, r);
+    Some(config)
 }
 
 fn named<'t>(keys: &Keys<'t>, key: &str, most: usize, r: &mut Reader) -> Vec<Item<'t>> {

@@ -17,6 +17,7 @@ mod fault;
 pub mod files;
 mod item;
 mod keys;
+mod links;
 mod lint;
 mod live;
 mod losses;

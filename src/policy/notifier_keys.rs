@@ -46,6 +46,7 @@ const RUN: &[&str] = &[
     "timeout",
     "rate",
     "only",
+    "answers_as",
     "text",
     "template",
     "templates",
@@ -56,6 +57,7 @@ const WEBHOOK: &[&str] = &[
     "timeout",
     "rate",
     "only",
+    "answers_as",
     "text",
     "template",
     "templates",
@@ -74,6 +76,7 @@ const SLACK: &[&str] = &[
     "timeout",
     "rate",
     "only",
+    "answers_as",
     "text",
     "template",
     "templates",
@@ -83,7 +86,8 @@ const SLACK: &[&str] = &[
     "url_credential",
 ];
 // What holds an alert or an issue per incident has no `only`: it must hear of the
-// end of what it has opened.
+// end of what it has opened. It has no `answers_as` either: it keeps what it is
+// told, for more than one person to read.
 const PAGERDUTY: &[&str] = &[
     "type",
     "timeout",
@@ -132,6 +136,7 @@ const EMAIL: &[&str] = &[
     "timeout",
     "rate",
     "only",
+    "answers_as",
     "text",
     "template",
     "templates",
@@ -155,6 +160,7 @@ const ANY: &[&str] = &[
     "timeout",
     "rate",
     "only",
+    "answers_as",
     "text",
     "template",
     "templates",

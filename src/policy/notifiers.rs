@@ -103,9 +103,11 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
         None => BTreeMap::new(),
     };
     let kind = kind?;
-    let only = match kind {
-        Kind::Run | Kind::Webhook | Kind::Slack | Kind::Email => only(&keys, r),
-        Kind::PagerDuty | Kind::Alertmanager | Kind::GitHub => Some(Vec::new()),
+    let (only, answers_as) = match kind {
+        Kind::Run | Kind::Webhook | Kind::Slack | Kind::Email => {
+            (only(&keys, r), answers_as(&keys, r))
+        }
+        Kind::PagerDuty | Kind::Alertmanager | Kind::GitHub => (Some(Vec::new()), None),
     };
     let kind = match kind {
         Kind::Run => NotifierKind::Run {
@@ -124,6 +126,9 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
         Kind::GitHub => github(&keys, r)?,
         Kind::Email => email(&keys, r)?,
     };
+    if let (Some(who), NotifierKind::Email { to, .. }) = (&answers_as, &kind) {
+        one_mailbox(who, to, &keys, r);
+    }
     Some(Notifier {
         kind,
         templates,
@@ -131,7 +136,34 @@ pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
         timeout,
         rate: rate?,
         only: only?,
+        answers_as,
     })
+}
+
+/// Whom answers come from that its links give. What it needs besides is looked
+/// at when all is read: see `links`.
+fn answers_as(keys: &Keys<'_>, r: &mut Reader) -> Option<String> {
+    let item = keys.get("answers_as")?;
+    let name = item.string(r)?.value;
+    if name.len() > 64 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        r.add(
+            item.fault("name", format!("`{name}` cannot be a person's name"))
+                .hint("a Unix user's name, or another that a role's `users` has"),
+        );
+        return None;
+    }
+    r.marks.insert(item.path.clone(), item.at.clone());
+    Some(name.to_owned())
+}
+
+/// A mail is as good as an answer to each of those who get it.
+fn one_mailbox(who: &str, to: &[String], keys: &Keys<'_>, r: &mut Reader) {
+    if let Some(item) = keys.get("answers_as").filter(|_| to.len() > 1) {
+        let message = format!("these links go to {} mailboxes", to.len());
+        r.add(Draft::warning("link", item.at, message).hint(format!(
+            "whoever follows one first answers as {who}: give each a notifier of its own"
+        )));
+    }
 }
 
 /// The text of every kind that has none of its own: one of ours by its name, or

@@ -85,12 +85,13 @@ impl Channel for Alertmanager {
                 notice,
                 memory,
                 unix,
+                ..
             } = attempt;
             let thread = Thread::of(notice);
             if thread.is_none() && notice.kind != NoticeKind::Test {
                 return Ok(Delivered::saying("nothing was posted: it is no alert"));
             }
-            let message = Message::new(notice, &self.texts, Escape::Nothing);
+            let message = Message::new(notice, None, &self.texts, Escape::Nothing);
             let mut alert = self.alert(notice, &message.into_view());
             let mut posted = Vec::new();
             // What cannot be read was written by another version: the alert of

@@ -15,6 +15,7 @@ use super::slack::Slack;
 use super::webhook::Webhook;
 use crate::guard::Notice;
 use crate::model::{Notifier, NotifierKind};
+use crate::view::answer::AnswerLinks;
 
 /// A way to reach people. One attempt, with a deadline of its own; retrying is
 /// the outbox's.
@@ -46,6 +47,9 @@ pub(super) trait Channel: Send + Sync {
 pub(super) struct Attempt<'a> {
     /// The notice.
     pub(super) notice: &'a Notice,
+    /// Links to answer it by, where the notifier answers as somebody. No secret
+    /// of them may stay anywhere.
+    pub(super) links: Option<&'a AnswerLinks>,
     /// What this channel has remembered of the notice's thread.
     pub(super) memory: Option<&'a str>,
     /// The wall clock, in seconds.

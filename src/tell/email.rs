@@ -28,6 +28,7 @@ use super::template::Escape;
 use super::thread::Thread;
 use crate::guard::Notice;
 use crate::model::{MailTls, Secret};
+use crate::view::answer::AnswerLinks;
 use crate::view::value;
 
 /// Longest subject, in characters: what a list of mails shows.
@@ -63,7 +64,7 @@ impl Channel for Email {
                 )),
                 None => None,
             };
-            let mail = self.mail(attempt.notice)?;
+            let mail = self.mail(attempt.notice, attempt.links)?;
             let transport = self.transport(login.as_ref())?;
             // The transport's own limit is for each line that is waited for.
             let answer = timeout(self.timeout, transport.send(mail)).await;
@@ -86,8 +87,8 @@ impl Channel for Email {
 }
 
 impl Email {
-    fn mail(&self, notice: &Notice) -> Result<Mail, Failure> {
-        let message = Message::new(notice, &self.texts, Escape::Nothing);
+    fn mail(&self, notice: &Notice, links: Option<&AnswerLinks>) -> Result<Mail, Failure> {
+        let message = Message::new(notice, links, &self.texts, Escape::Nothing);
         let (subject, text) = match &message.own {
             // The first line of a user's text is what it is about.
             Some(own) => {

@@ -39,6 +39,7 @@ impl Drop for Scratch {
 pub(super) fn attempt(notice: &Notice) -> Attempt<'_> {
     Attempt {
         notice,
+        links: None,
         memory: None,
         unix: 1_795_250_400,
     }

@@ -79,7 +79,7 @@ impl Channel for GitHub {
                 token: &token,
                 unix: attempt.unix,
             };
-            let message = Message::new(notice, &self.texts, Escape::Markdown);
+            let message = Message::new(notice, None, &self.texts, Escape::Markdown);
             let text = match &message.own {
                 Some(own) => own.clone(),
                 // Each line of it opens with a word of ours: none can end the

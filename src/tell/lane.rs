@@ -44,6 +44,8 @@ pub(super) struct Route {
     pub(super) rate: Option<Rate>,
     /// The kinds of notice that it takes; empty is all of them.
     pub(super) only: Vec<String>,
+    /// Whom its answers come from.
+    pub(super) answers_as: Option<String>,
 }
 
 /// One notifier's queue.
@@ -52,6 +54,8 @@ pub(super) struct Lane {
     pub(super) channel: Box<dyn Channel>,
     /// The kinds of notice that it takes; empty is all of them.
     only: Vec<String>,
+    /// Whom its answers come from.
+    pub(super) answers_as: Option<String>,
     queue: Mutex<Queue>,
     throttle: Mutex<Throttle>,
     threads: Mutex<BTreeMap<String, Remembered>>,
@@ -80,6 +84,7 @@ impl Lane {
             name,
             channel: route.channel,
             only: route.only,
+            answers_as: route.answers_as,
             queue: Mutex::default(),
             throttle: Mutex::new(Throttle::new(route.rate)),
             threads: Mutex::new(threads),

@@ -8,6 +8,7 @@ use super::template::{Escape, render};
 use crate::guard::Notice;
 use crate::model::Notifier;
 use crate::view::NoticeView;
+use crate::view::answer::AnswerLinks;
 
 /// The texts of the user's own.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +45,13 @@ pub(super) struct Message {
 impl Message {
     /// Puts a notice into words. A broken template must not swallow a notice:
     /// the default text is sent instead, and says so.
-    pub(super) fn new(notice: &Notice, texts: &Texts, escape: Escape) -> Self {
-        let mut view = NoticeView::new(notice);
+    pub(super) fn new(
+        notice: &Notice,
+        links: Option<&AnswerLinks>,
+        texts: &Texts,
+        escape: Escape,
+    ) -> Self {
+        let mut view = NoticeView::with_links(notice, links);
         let kind = notice.kind.name();
         let own = texts.of_kind(kind).and_then(|source| {
             render(source, &view, escape)
@@ -89,7 +95,7 @@ mod tests {
     }
 
     fn message(template: &str) -> Message {
-        Message::new(&full(), &texts("opened", template), Escape::Nothing)
+        Message::new(&full(), None, &texts("opened", template), Escape::Nothing)
     }
 
     #[test]
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_template_of_another_kind_changes_nothing() {
-        let message = Message::new(&full(), &texts("closed", "x"), Escape::Nothing);
+        let message = Message::new(&full(), None, &texts("closed", "x"), Escape::Nothing);
         assert_eq!(message.own, None);
         assert!(!message.view.text.contains("template"));
     }
@@ -122,7 +128,7 @@ mod tests {
                 other: Some("any".to_owned()),
                 ..texts(kind, "one")
             };
-            let message = Message::new(&full(), &texts, Escape::Nothing);
+            let message = Message::new(&full(), None, &texts, Escape::Nothing);
             message.own
         };
         assert_eq!(text("opened").as_deref(), Some("one"));

@@ -37,6 +37,6 @@ use crate::secret;
 
 pub use crate::secret::{SecretError, check_secret};
 pub use backoff::Pace;
-pub use outbox::{Accepted, Clock, Counts, Outbox, OutboxError};
+pub use outbox::{Accepted, Clock, Counts, Linker, Outbox, OutboxError};
 pub use template::{check_template, preview_template};
 pub use trial::try_once;

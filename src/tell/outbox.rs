@@ -34,6 +34,7 @@ use super::ledger::{Fate, Ledger};
 use super::thread::Thread;
 use crate::guard::Notice;
 use crate::model::{Moment, Notifier};
+use crate::view::answer::AnswerLinks;
 use crate::view::value;
 
 pub use super::lane::Counts;
@@ -43,12 +44,17 @@ pub use super::ledger::OutboxError;
 /// The age of a notice is counted by the first, which nobody can set.
 pub type Clock = Arc<dyn Fn() -> (Moment, i64) + Send + Sync>;
 
+/// Makes the links by which a notice is answered in this person's name, if it
+/// can be. They are made anew for each attempt, and kept nowhere.
+pub type Linker = Arc<dyn Fn(&Notice, &str) -> Option<AnswerLinks> + Send + Sync>;
+
 /// The durable queue of notices.
 pub struct Outbox {
     lanes: BTreeMap<String, Lane>,
     ledger: Arc<Mutex<Ledger>>,
     pace: Pace,
     clock: Clock,
+    linker: Option<Linker>,
     seeds: RandomState,
     settled: Notify,
 }
@@ -81,6 +87,7 @@ impl Outbox {
                 channel: channel(notifier),
                 rate: notifier.rate,
                 only: notifier.only.clone(),
+                answers_as: notifier.answers_as.clone(),
             };
             (name.clone(), route)
         });
@@ -115,6 +122,7 @@ impl Outbox {
             ledger: Arc::new(Mutex::new(ledger)),
             pace,
             clock,
+            linker: None,
             seeds: RandomState::new(),
             settled: Notify::new(),
         };
@@ -135,6 +143,12 @@ impl Outbox {
         }
         drop(ledger);
         Ok(outbox)
+    }
+
+    /// With links in notices, for the notifiers that answer as somebody.
+    #[must_use]
+    pub fn with_links(self, linker: Option<Linker>) -> Self {
+        Self { linker, ..self }
     }
 
     /// Takes a notice in for the notifiers that it names, but for those that it
@@ -279,15 +293,36 @@ impl Outbox {
     async fn attempt(&self, lane: &Lane, notice: &Notice) -> Result<Delivered, Failure> {
         let (moment, ahead) = (self.clock)();
         let memory = Thread::of(notice).and_then(|thread| lane.memory(&thread.key));
+        let links = self.links(lane, notice, moment);
         let attempt = Attempt {
             notice,
+            links: links.as_ref(),
             memory: memory.as_deref(),
             unix: moment.unix_millis(ahead).div_euclid(1000),
         };
-        AssertUnwindSafe(lane.channel.deliver(attempt))
+        let delivered = AssertUnwindSafe(lane.channel.deliver(attempt))
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Err(Failure::new("the notifier panicked")))
+            .unwrap_or_else(|_| Err(Failure::new("the notifier panicked")));
+        // A receiver may say again what it was told.
+        let Some(links) = links else { return delivered };
+        delivered
+            .map(|delivered| Delivered {
+                said: links.redact(&delivered.said),
+                ..delivered
+            })
+            .map_err(|failure| Failure {
+                reason: links.redact(&failure.reason),
+                ..failure
+            })
+    }
+
+    /// Links to answer by, as long as there is time to.
+    fn links(&self, lane: &Lane, notice: &Notice, now: Moment) -> Option<AnswerLinks> {
+        let who = lane.answers_as.as_ref()?;
+        let asked = notice.question.as_ref()?;
+        let linker = self.linker.as_ref().filter(|_| now < asked.deadline)?;
+        linker(notice, who)
     }
 
     /// Remembers what is to be remembered, then settles.
@@ -514,6 +549,7 @@ mod tests {
                 channel: Box::new(script.clone()),
                 rate: script.rate,
                 only: script.only.clone(),
+                answers_as: None,
             };
             (name.to_owned(), route)
         });

@@ -101,7 +101,7 @@ impl Channel for PagerDuty {
             } else {
                 "/v2/enqueue"
             };
-            let view = Message::new(attempt.notice, &self.texts, Escape::Nothing).into_view();
+            let view = Message::new(attempt.notice, None, &self.texts, Escape::Nothing).into_view();
             let mut event = self.event(what, attempt.notice, &view);
             event["routing_key"] = key.expose().into();
             let call = Call {

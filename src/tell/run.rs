@@ -52,7 +52,8 @@ pub(super) struct Run {
 impl Channel for Run {
     fn deliver<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Delivered, Failure>> {
         Box::pin(async move {
-            let view = Message::new(attempt.notice, &self.texts, Escape::Nothing).into_view();
+            let view = Message::new(attempt.notice, attempt.links, &self.texts, Escape::Nothing)
+                .into_view();
             let body = serde_json::to_vec(&view)
                 .map_err(|e| Failure::new(format!("the notice cannot be written as JSON: {e}")))?;
             self.hand_over(&view, &body).await?;

@@ -28,7 +28,7 @@ impl Channel for Slack {
     fn deliver<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Delivered, Failure>> {
         Box::pin(async move {
             let url = reveal(&self.url).map_err(|e| Failure::new(e.to_string()))?;
-            let message = Message::new(attempt.notice, &self.texts, Escape::Slack);
+            let message = Message::new(attempt.notice, attempt.links, &self.texts, Escape::Slack);
             let body = serde_json::json!({ "text": text(message) }).to_string();
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -65,7 +65,12 @@ mod tests {
     fn a_version_mentions_nobody() {
         let mut notice = full();
         notice.current = Some("<!channel> & co".into());
-        let text = text(Message::new(&notice, &Texts::default(), Escape::Slack));
+        let text = text(Message::new(
+            &notice,
+            None,
+            &Texts::default(),
+            Escape::Slack,
+        ));
         insta::assert_snapshot!(text, @r"
         *checkout: payment-failure fired, critical (incident 12)*
         What: payment-failure has held for 10m.

@@ -189,6 +189,7 @@ pub(super) fn full() -> Notice {
         reason: "payment-failure has held for 10m".into(),
         next: "the plan `rollback` starts at once".into(),
         stop: "backstop ack 12  says that you look after it".into(),
+        question: None,
         notify: vec!["slack".into()],
     }
 }

@@ -14,6 +14,7 @@ use crate::model::Notifier;
 pub async fn try_once(notifier: &Notifier, notice: &Notice, unix: i64) -> Result<String, String> {
     let attempt = Attempt {
         notice,
+        links: None,
         memory: None,
         unix,
     };

@@ -34,14 +34,19 @@ pub(super) struct Webhook {
 
 impl Channel for Webhook {
     fn deliver<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Delivered, Failure>> {
-        let Attempt { notice, unix, .. } = attempt;
+        let Attempt {
+            notice,
+            links,
+            unix,
+            ..
+        } = attempt;
         Box::pin(async move {
             let url = reveal(&self.url).map_err(|e| Failure::new(e.to_string()))?;
             let secret = match &self.secret {
                 Some(secret) => Some(reveal(secret).map_err(|e| Failure::new(e.to_string()))?),
                 None => None,
             };
-            let view = Message::new(notice, &self.texts, Escape::Nothing).into_view();
+            let view = Message::new(notice, links, &self.texts, Escape::Nothing).into_view();
             let body = serde_json::to_vec(&view)
                 .map_err(|e| Failure::new(format!("the notice cannot be written as JSON: {e}")))?;
             let headers = self.headers(notice, secret.as_ref(), &body, unix)?;

@@ -5,6 +5,7 @@
 //! nothing and asks nobody for the time; moments become times of day through
 //! the distance to the wall clock that the state itself carries.
 
+pub mod answer;
 pub mod incidents;
 pub mod note;
 mod notice;

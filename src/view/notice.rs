@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::answer::AnswerLinks;
 use super::value;
 use crate::guard::{Cause, Notice, NoticeKind};
 use crate::model::{Mode, Unit, Value};
@@ -83,6 +84,10 @@ pub struct NoticeView {
     pub next: String,
     /// A command line that stops it or takes part in it; may be empty.
     pub stop: String,
+    /// Where a person who is asked says yes, in a notifier that answers as one.
+    pub approve_url: Option<String>,
+    /// Where they say no.
+    pub reject_url: Option<String>,
     /// Identifies the policy's content.
     pub policy: Option<String>,
 }
@@ -91,6 +96,12 @@ impl NoticeView {
     /// Puts a notice into words.
     #[must_use]
     pub fn new(notice: &Notice) -> Self {
+        Self::with_links(notice, None)
+    }
+
+    /// The same, with links to answer by.
+    #[must_use]
+    pub fn with_links(notice: &Notice, links: Option<&AnswerLinks>) -> Self {
         let name = |s: &str| value::one_line(s, NAME);
         let sentence = |s: &str| value::one_line(s, SENTENCE);
         let cause = notice.cause.as_ref();
@@ -128,6 +139,8 @@ impl NoticeView {
             reason: sentence(&notice.reason),
             next: sentence(&notice.next),
             stop: command(&sentence(&notice.stop)),
+            approve_url: links.map(|l| l.approve.clone()),
+            reject_url: links.map(|l| l.reject.clone()),
             policy: some(cause.map(|c| name(&c.policy))),
         };
         view.title = view.titled(notice.kind, notice.mode);
@@ -225,6 +238,10 @@ impl NoticeView {
         }
         if !self.stop.is_empty() {
             lines.push(format!("{}: {}", part(kind), self.stop));
+        }
+        if let (Some(approve), Some(reject)) = (&self.approve_url, &self.reject_url) {
+            lines.push(format!("Approve: {approve}"));
+            lines.push(format!("Reject: {reject}"));
         }
         if mode == Mode::Shadow && !self.next.contains("shadow") {
             lines.push("This is shadow mode: nothing was run, and nothing will be.".into());
@@ -492,6 +509,7 @@ mod tests {
             reason: reason.into(),
             next: next.into(),
             stop: stop.into(),
+            question: None,
             notify: vec!["slack".into()],
         }
     }

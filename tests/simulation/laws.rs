@@ -28,6 +28,8 @@ pub(crate) struct Laws {
     /// Valid approvals: incident → name → when.
     approvals: BTreeMap<u64, BTreeMap<String, Moment>>,
     asked: BTreeMap<u64, Moment>,
+    /// How many questions each incident has asked.
+    questions: BTreeMap<u64, u32>,
     /// Since when a lead says that the release is breached, if one does.
     said: Option<Moment>,
     frozen_until: Option<Moment>,
@@ -53,8 +55,9 @@ impl Laws {
                 by,
                 approve: true,
                 role,
+                link,
                 ..
-            } => {
+            } if link.is_none_or(|link| self.questions.get(incident) == Some(&link)) => {
                 let holds = match role {
                     Some(role) => by.roles.contains(role),
                     None => !by.roles.is_empty(),
@@ -146,6 +149,17 @@ impl Laws {
                     .started
                     .contains(&(order.ticket, order.step, order.attempt));
                 assert!(!again || idempotent, "I1: started twice: {order:?}");
+            }
+            if let Command::Tell(notice) = command
+                && let (Some(asked), Some(incident)) = (&notice.question, notice.incident)
+            {
+                assert!(asked.deadline > now, "law 3: asked too late");
+                let before = self.questions.insert(incident, asked.number);
+                assert_eq!(
+                    before.unwrap_or(0) + 1,
+                    asked.number,
+                    "law 3: one question twice"
+                );
             }
             if let Command::Note(note) = command {
                 assert!(!note.reason.is_empty(), "a note without a reason: {note:?}");

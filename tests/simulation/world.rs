@@ -285,6 +285,7 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
             role: rng.one_in(4).then(|| "lead".to_owned()),
             approve: !rng.one_in(4),
             reason,
+            link: rng.one_in(3).then(|| u32::from(!rng.one_in(4))),
         },
         4 => Event::Acknowledged {
             incident,

@@ -193,6 +193,7 @@ impl Life {
             role: None,
             approve,
             reason: String::new(),
+            link: None,
         });
     }
 

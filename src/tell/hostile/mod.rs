@@ -35,6 +35,7 @@ fn webhook(url: &str) -> Notifier {
         timeout: Duration::from_secs(10),
         rate: None,
         only: Vec::new(),
+        answers_as: None,
     }
 }
 

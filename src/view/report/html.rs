@@ -132,7 +132,7 @@ fn shown(line: &Line) -> String {
 
 /// Text as text, in an element and in a quoted attribute (HTML Living Standard,
 /// *Serializing HTML fragments*, and the quotes).
-pub(super) fn escaped(text: &str) -> String {
+pub(in crate::view) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

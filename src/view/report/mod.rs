@@ -17,6 +17,7 @@ mod page;
 mod plot;
 mod steps;
 
+pub(in crate::view) use self::html::escaped;
 use self::page::{Line, Page, Span, plain};
 pub use self::plot::{Bound, Curve};
 use super::incidents::IncidentView;
