@@ -83,7 +83,7 @@ pub fn run(setup: &Setup) -> Result<(), AgentError> {
     let config = config(setup)?;
     let options = Options {
         started_unix_ms: clock::unix_ms(),
-        ..Options::default()
+        ..Options::keeping(config.history)
     };
     let (journal, recovery) = Journal::open::<Snapshot>(&setup.state, options)?;
     let anchor = recovery.last_anchor.clone();

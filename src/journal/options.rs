@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::History;
+
 /// How the journal keeps house.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,23 +33,51 @@ pub struct Retention {
     pub age: Duration,
 }
 
-impl Default for Options {
-    /// Segments of 1 MiB; samples for 30 days in 256 MiB at most, decisions for
-    /// a year in 64 MiB at most; a reserve of 1 MiB.
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_hours(24);
+/// Decisions are few, and asked for long after their samples are gone.
+const DECISIONS: Duration = Duration::from_hours(366 * 24);
+
+impl Options {
+    /// Keeps samples for so long, and a sixteenth of the bytes for decisions,
+    /// which are kept for a year at least as long as they fit.
+    #[must_use]
+    pub fn keeping(history: History) -> Self {
+        let decisions = history.size / 16;
         Self {
             started_unix_ms: 0,
             segment_bytes: 1 << 20,
             samples: Retention {
-                bytes: 256 << 20,
-                age: DAY * 30,
+                bytes: history.size - decisions,
+                age: history.keep,
             },
             decisions: Retention {
-                bytes: 64 << 20,
-                age: DAY * 365,
+                bytes: decisions,
+                age: history.keep.max(DECISIONS),
             },
             reserve_bytes: 1 << 20,
         }
+    }
+}
+
+impl Default for Options {
+    /// Segments of 1 MiB; samples for 30 days in 960 MiB at most, decisions for
+    /// a year in 64 MiB at most; a reserve of 1 MiB.
+    fn default() -> Self {
+        Self::keeping(History::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_word_a_month_is_kept_in_a_gibibyte() {
+        let Options {
+            samples, decisions, ..
+        } = Options::default();
+        assert_eq!(samples.bytes + decisions.bytes, 1 << 30);
+        assert_eq!(decisions.bytes, 64 << 20);
+        assert_eq!(samples.age, Duration::from_hours(30 * 24));
+        assert_eq!(decisions.age, Duration::from_hours(366 * 24));
     }
 }

@@ -22,6 +22,28 @@ pub struct Config {
     pub tokens: BTreeMap<String, TokenHash>,
     /// Notifiers by name.
     pub notifiers: BTreeMap<String, Notifier>,
+    /// How much of the past is kept.
+    #[serde(default)]
+    pub history: History,
+}
+
+/// How much of the past is kept: whichever bound is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// How old samples become.
+    pub keep: Duration,
+    /// How many bytes samples and decisions take together, about.
+    pub size: u64,
+}
+
+impl Default for History {
+    /// 30 days in 1 GiB.
+    fn default() -> Self {
+        Self {
+            keep: Duration::from_hours(30 * 24),
+            size: 1 << 30,
+        }
+    }
 }
 
 /// Who holds a role.

@@ -21,7 +21,7 @@ mod token;
 mod verdict;
 
 pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
-pub use config::{Config, MailTls, Notifier, NotifierKind, Rate, Role, Secret};
+pub use config::{Config, History, MailTls, Notifier, NotifierKind, Rate, Role, Secret};
 pub use expectation::Expectation;
 pub use glob::{Glob, GlobError};
 pub use moment::Moment;

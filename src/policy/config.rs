@@ -6,18 +6,27 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::fault::{Draft, Fault};
 use super::item::Item;
 use super::keys::{Keys, Reader};
+use super::requests::bytes;
 use super::signals::undefined;
 use super::{links, names, notifiers};
-use crate::model::{Config, Role, TokenHash};
+use crate::model::{Config, History, Role, TokenHash};
 
 /// Where HTTP listens when the config does not say.
 const DEFAULT_HTTP: &str = "127.0.0.1:9911";
+
+/// How long samples may be kept.
+const KEPT: std::ops::RangeInclusive<Duration> =
+    Duration::from_hours(1)..=Duration::from_hours(10 * 366 * 24);
+
+/// In how many bytes: some segments, and what a small disk has.
+const SIZES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 40;
 
 const MOST_ROLES: usize = 1000;
 /// Each is compared with whatever is shown.
@@ -54,7 +63,7 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         0..0,
         "the agent config".into(),
         String::new(),
-        &["http", "public_url", "roles", "tokens", "notifiers"],
+        &["http", "public_url", "roles", "tokens", "notifiers", "history"],
         r,
     );
     let http = match keys.get("http") {
@@ -83,9 +92,29 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         roles: super::all(roles)?,
         tokens: super::all(tokens)?,
         notifiers: super::all(read)?,
+        history: keys
+            .get("history")
+            .map_or_else(|| Some(History::default()), |item| history(&item, r))?,
     };
     links::check(&config, r);
     Some(config)
+}
+
+fn history(item: &Item<'_>, r: &mut Reader) -> Option<History> {
+    let keys = item.table("`history`".to_owned(), &["keep", "size"], r)?;
+    let History { keep, size } = History::default();
+    let keep = match keys.get("keep") {
+        Some(item) => item.duration(KEPT, r),
+        None => Some(keep),
+    };
+    let size = match keys.get("size") {
+        Some(item) => bytes(&item, SIZES, r),
+        None => Some(size),
+    };
+    Some(History {
+        keep: keep?,
+        size: size?,
+    })
 }
 
 fn named<'t>(keys: &Keys<'t>, key: &str, most: usize, r: &mut Reader) -> Vec<Item<'t>> {
