@@ -111,7 +111,7 @@ mod tests;
 
 pub use error::{Damage, JournalError, Torn};
 pub use options::{Options, Retention};
-pub use reader::{Records, read, read_decisions, read_samples};
+pub use reader::{Records, bytes, read, read_decisions, read_from, read_samples, wall_ahead_ms};
 pub use record::{Anchor, Body, Lost, Record};
 pub use recovery::{Recovery, Step, Steps};
 pub use writer::{Journal, Kept};

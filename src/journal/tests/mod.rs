@@ -4,6 +4,7 @@ mod codec;
 mod damage;
 mod faults;
 mod house;
+mod past;
 mod power;
 mod sim_disk;
 mod story;
