@@ -37,7 +37,8 @@
 //! | [`view`] | verdicts, phases and evidence in words, once for all readers | model, guard, judge |
 //! | [`control`] | the API on the socket and over HTTP: protocol, server, client | model, guard, view |
 //! | [`agent`] | the loop: clock, reload, dispatch, systemd; the only room that spawns tasks | all but the faces |
-//! | [`replay`] | recorded samples through the engine | the pure rooms, policy, sense's line parser |
+//! | [`replay`] | recorded samples through the engine | the pure rooms, policy, journal, sense's line parser |
+//! | [`history`] | what was taken down: what there is, export, import | journal, guard, replay, view, sense's line parser |
 //! | [`cli`] | one file per subcommand | everything |
 //!
 //! `model`, `judge`, `guard` and `view` are pure: a test bans clocks, files,
@@ -82,6 +83,7 @@ pub mod agent;
 pub mod cli;
 pub mod control;
 pub mod guard;
+pub mod history;
 pub mod journal;
 pub mod judge;
 pub mod model;

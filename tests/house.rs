@@ -40,12 +40,15 @@ const ROOMS: &[(&str, &[&str])] = &[
         "replay",
         &["guard", "journal", "judge", "policy", "sense", "view"],
     ),
+    ("history", &["guard", "journal", "replay", "sense", "view"]),
     ("cli", FACE),
     ("tui", FACE),
     ("web", FACE),
 ];
 
-const FACE: &[&str] = &["agent", "control", "guard", "policy", "replay", "view"];
+const FACE: &[&str] = &[
+    "agent", "control", "guard", "history", "policy", "replay", "view",
+];
 
 /// The rooms that are told everything: same events, same commands.
 const PURE: &[&str] = &["model/", "judge/", "guard/", "view/"];

@@ -14,6 +14,7 @@ mod demo;
 mod deploy;
 mod error;
 mod freeze;
+mod history;
 mod incidents;
 mod loss;
 mod man;
@@ -21,6 +22,7 @@ mod notify;
 mod out;
 mod places;
 mod push;
+mod range;
 mod recorded;
 mod reject;
 mod release;
@@ -94,6 +96,7 @@ enum Command {
     Man(man::Args),
     DemoService(demo::ServiceArgs),
     Replay(replay::Args),
+    History(history::Args),
     Test(test::Args),
 }
 
@@ -166,6 +169,7 @@ impl Cli {
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
             Command::Replay(args) => replay::run(&args),
+            Command::History(args) => history::run(&args),
             Command::Test(args) => test::run(&args),
         }
     }

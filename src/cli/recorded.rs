@@ -5,22 +5,40 @@ use std::io::{self, BufReader};
 use std::path::PathBuf;
 
 use super::Error;
+use super::places::Places;
+use super::range::Range;
 use crate::model::Policy;
-use crate::replay::Recording;
+use crate::replay::{HistoryError, Past, Recording};
 
 /// Recorded samples.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false, id = "recorded")]
+#[group(skip)]
 pub(super) struct Recorded {
     /// The recorded samples, as OpenMetrics text with timestamps; `-` is
     /// standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "history")]
     samples: Option<PathBuf>,
+    /// What the agent took down of this service itself, and what was imported
+    /// beside it.
+    #[arg(long, conflicts_with = "samples")]
+    history: bool,
+    /// With --history, the state directory; a running agent is not disturbed.
+    #[arg(long, value_name = "DIR", requires = "history")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    range: Range,
 }
 
 impl Recorded {
     /// Reads what this policy's sources said.
     pub(super) fn read(&self, policy: &Policy) -> Result<Recording, Error> {
+        if self.history {
+            return self.past(policy);
+        }
+        if self.range.is_given() {
+            return Err(Error::usage("--since, --from and --to need --history")
+                .hint("a file is replayed from its beginning to its end"));
+        }
         // Without a file clap has refused the line.
         let path = self.samples.as_deref().unwrap_or("-".as_ref());
         let name = path.display();
@@ -33,4 +51,22 @@ impl Recorded {
         }
         .map_err(|e| Error::of(&e).hint(format!("look at {name}")))
     }
+
+    fn past(&self, policy: &Policy) -> Result<Recording, Error> {
+        let state = self.state.clone();
+        let state = state.unwrap_or_else(|| Places::of_this_user().state);
+        let past = Past::open(&state).map_err(|e| Error::of(&e).hint(WHOSE))?;
+        let span = self.range.of(&past)?;
+        Recording::of_history(policy, &past, span).map_err(|e| match &e {
+            HistoryError::Past(_) => Error::of(&e).hint(WHOSE),
+            HistoryError::Recording(_) => Error::of(&e).hint(format!(
+                "`backstop history` says what there is in {}",
+                state.display()
+            )),
+        })
+    }
 }
+
+/// Who may read a state directory.
+pub(super) const WHOSE: &str =
+    "it is read by the agent's own user and by root; another directory is named with --state";

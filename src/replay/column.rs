@@ -12,7 +12,7 @@ use crate::model::Moment;
 
 /// The samples of one series.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Column {
+pub(crate) struct Column {
     times: Vec<u8>,
     values: Vec<f64>,
     last: Clock,
@@ -28,7 +28,7 @@ struct Clock {
 }
 
 impl Column {
-    pub(super) fn push(&mut self, at: Moment, value: f64) {
+    pub(crate) fn push(&mut self, at: Moment, value: f64) {
         let ms = at.as_millis();
         // Wrapping: times a whole age apart must come back as they went in.
         let step = ms.wrapping_sub(self.last.ms).cast_signed();
@@ -40,7 +40,7 @@ impl Column {
 
     /// Puts the samples into the order of their times; those of one time stay
     /// as they came.
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         if self.disordered {
             let mut samples: Vec<_> = self.play().collect();
             samples.sort_by_key(|&(at, _)| at);
@@ -52,12 +52,12 @@ impl Column {
     }
 
     /// The last time; `None` without samples.
-    pub(super) fn last(&self) -> Option<Moment> {
+    pub(crate) fn last(&self) -> Option<Moment> {
         (!self.values.is_empty()).then_some(Moment::from_millis(self.last.ms))
     }
 
     /// The samples from the first on.
-    pub(super) fn play(&self) -> Play<'_> {
+    pub(crate) fn play(&self) -> Play<'_> {
         let mut play = Play {
             times: Bytes(&self.times),
             values: self.values.iter(),
@@ -71,7 +71,7 @@ impl Column {
 
 /// A column as it is read.
 #[derive(Clone, Debug)]
-pub(super) struct Play<'a> {
+pub(crate) struct Play<'a> {
     times: Bytes<'a>,
     values: std::slice::Iter<'a, f64>,
     clock: Clock,
@@ -81,13 +81,13 @@ pub(super) struct Play<'a> {
 impl Play<'_> {
     /// When the next sample is; `None` after the last.
     #[inline]
-    pub(super) fn at(&self) -> Option<Moment> {
+    pub(crate) fn at(&self) -> Option<Moment> {
         self.ahead.map(|(at, _)| at)
     }
 
     /// The next sample if it is at this time; those before it are passed over.
     #[inline]
-    pub(super) fn next_at(&mut self, at: Moment) -> Option<f64> {
+    pub(crate) fn next_at(&mut self, at: Moment) -> Option<f64> {
         while let Some((when, value)) = self.ahead.filter(|(when, _)| *when <= at) {
             self.wind();
             if when == at {
@@ -98,7 +98,7 @@ impl Play<'_> {
     }
 
     /// The last of the samples at this time; those before it are passed over.
-    pub(super) fn last_at(&mut self, at: Moment) -> Option<f64> {
+    pub(crate) fn last_at(&mut self, at: Moment) -> Option<f64> {
         let mut last = None;
         while let Some(value) = self.next_at(at) {
             last = Some(value);

@@ -28,7 +28,7 @@ pub struct Replay {
 /// policy is replayed in shadow, whatever its mode.
 #[must_use]
 pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
-    let mut remarks = Vec::new();
+    let mut remarks = recording.remarks.clone();
     let policy = Arc::new(in_shadow(policy, recording, &mut remarks));
     for (source, samples) in &recording.foreign {
         remarks.push(format!(
@@ -42,6 +42,7 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
         heard: BTreeMap::new(),
         events: Vec::new(),
         counterfactual: false,
+        taken: &recording.taken,
     };
     let (first, last) = recording.span;
     driver.step(
@@ -123,7 +124,7 @@ fn grown(before: Option<f64>, value: f64) -> u32 {
     grown.clamp(0.0, f64::from(Said::MOST_EVENTS)) as u32
 }
 
-struct Driver {
+struct Driver<'r> {
     engine: Engine,
     service: String,
     policy: Arc<Policy>,
@@ -131,9 +132,11 @@ struct Driver {
     heard: BTreeMap<(String, String), f64>,
     events: Vec<ToldEvent>,
     counterfactual: bool,
+    /// When the recorded agent really began to roll back.
+    taken: &'r [Moment],
 }
 
-impl Driver {
+impl Driver<'_> {
     fn fact(&mut self, at: Moment, fact: Fact<'_>) {
         let service = self.service.clone();
         let event = match fact {
@@ -151,8 +154,27 @@ impl Driver {
                 service,
                 version: version.to_owned(),
             },
+            Fact::Happened(event) => match self.meant(event) {
+                Some(event) => event,
+                None => return,
+            },
         };
         self.step(at, event);
+    }
+
+    /// What was done, of this replay: the incident that was answered is the one
+    /// that is open here, if one is.
+    fn meant(&self, event: &Event) -> Option<Event> {
+        let mut event = event.clone();
+        if let Event::Answered { incident, .. }
+        | Event::Counted { incident, .. }
+        | Event::Acknowledged { incident, .. }
+        | Event::Aborted { incident, .. } = &mut event
+        {
+            let service = self.engine.state().services.get(&self.service)?;
+            *incident = service.incident.as_ref()?.number;
+        }
+        Some(event)
     }
 
     fn is_told(&self, source: &str) -> bool {
@@ -220,8 +242,16 @@ impl Driver {
             };
             self.events
                 .extend(ToldEvent::of(&note, self.counterfactual));
-            self.counterfactual |= note.what == What::WouldRollBack;
+            self.counterfactual |= note.what == What::WouldRollBack && !self.was_taken(note.at);
         }
+    }
+
+    /// Whether the recording has this rollback: what follows in it is what came
+    /// of it.
+    fn was_taken(&self, at: Moment) -> bool {
+        let near = self.policy.interval;
+        let began = |taken: &&Moment| at.since(**taken) <= near && taken.since(at) <= near;
+        self.taken.iter().any(|taken| began(&taken))
     }
 
     fn seen(&self) -> BTreeMap<String, Verdict> {

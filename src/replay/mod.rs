@@ -8,6 +8,9 @@
 
 mod column;
 mod drive;
+mod exposed;
+mod history;
+mod past;
 mod recording;
 mod reel;
 mod tested;
@@ -16,7 +19,13 @@ mod told;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use column::Column;
 pub use drive::{Replay, replay};
+pub use exposed::{Exposed, Row};
+pub use history::HistoryError;
+pub use past::{Entries, Entry, Imported, Past, PastError, Span};
+pub(crate) use recording::Recorder;
 pub use recording::{Fault, Recording};
+pub(crate) use reel::{Fact, Facts};
 pub use tested::{Difference, Happened, Tested, test};
 pub use told::{Told, ToldEvent, TriggerSummary};

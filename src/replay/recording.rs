@@ -18,19 +18,23 @@ use std::sync::Arc;
 
 use super::column::Column;
 use super::reel::Facts;
+use crate::guard::Event;
 use crate::model::{Gap, Moment, Policy, Series, SourceKind};
 use crate::sense::exposition::{Dialect, Exposition, Found, Framing};
 
 /// Names the source of a recorded series.
-const SOURCE: &str = "backstop_source";
+pub(super) const SOURCE: &str = "backstop_source";
 /// Says whether a source was scraped.
-const UP: &str = "up";
+pub(super) const UP: &str = "up";
 /// A probe's result, as the blackbox exporter names it.
-const SUCCESS: &str = "probe_success";
+pub(super) const SUCCESS: &str = "probe_success";
 /// A probe's latency in seconds, likewise.
-const LATENCY: &str = "probe_duration_seconds";
+pub(super) const LATENCY: &str = "probe_duration_seconds";
 /// Says which release ran.
-const RELEASE: &str = "backstop_release";
+pub(super) const RELEASE: &str = "backstop_release";
+/// Reasons for failures that are kept of a source, each once; of more, the last
+/// of them stands for the rest.
+const MOST_GAPS: usize = 1000;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
 
@@ -70,6 +74,13 @@ pub struct Recording {
     /// Names of sources in the recording that the policy does not have, and
     /// how many samples were passed over with each.
     pub foreign: BTreeMap<String, u64>,
+    /// What people and the agent did, in the order of time: only a history
+    /// knows. None is before the first fact.
+    pub(super) happened: Vec<(Moment, Event)>,
+    /// When a rollback really was begun, likewise.
+    pub(super) taken: Vec<Moment>,
+    /// What its reader should know about how far it can be trusted.
+    pub remarks: Vec<String>,
 }
 
 /// What one source said.
@@ -87,18 +98,33 @@ pub(super) struct Recorded {
     pub(super) latency: Column,
     /// A page's series in the file's order.
     pub(super) series: Vec<(Arc<Series>, Column)>,
+    /// When it failed, where it is known why: the places of `gaps`.
+    pub(super) whys: Column,
+    /// Why it failed, each once.
+    pub(super) gaps: Vec<Gap>,
 }
 
 impl Recorded {
     fn new(name: &str, kind: &SourceKind) -> Self {
         Self {
-            name: name.to_owned(),
             probes: !kind.has_series(),
             scrapes: matches!(kind, SourceKind::Scrape { .. }),
+            ..Self::named(name)
+        }
+    }
+
+    /// A page, as far as is known.
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            probes: false,
+            scrapes: false,
             up: Column::default(),
             success: Column::default(),
             latency: Column::default(),
             series: Vec::new(),
+            whys: Column::default(),
+            gaps: Vec::new(),
         }
     }
 
@@ -108,7 +134,12 @@ impl Recorded {
     }
 
     fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
-        let own = [&mut self.up, &mut self.success, &mut self.latency];
+        let own = [
+            &mut self.up,
+            &mut self.success,
+            &mut self.latency,
+            &mut self.whys,
+        ];
         let series = self.series.iter_mut().map(|(_, column)| column);
         own.into_iter().chain(series)
     }
@@ -116,9 +147,9 @@ impl Recorded {
     /// When it was sampled last; `None` when it never was.
     fn last(&self) -> Option<Moment> {
         if self.by_up() {
-            return self.up.last();
+            return self.up.last().max(self.whys.last());
         }
-        let own = [&self.up, &self.success, &self.latency];
+        let own = [&self.up, &self.success, &self.latency, &self.whys];
         let series = self.series.iter().map(|(_, column)| column);
         own.into_iter().chain(series).filter_map(Column::last).max()
     }
@@ -204,23 +235,32 @@ impl Recording {
     }
 
     /// The facts, in the order of their time.
-    pub(super) fn facts(&self) -> Facts<'_> {
-        Facts::new(&self.sources, &self.ran)
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts::new(&self.sources, &self.ran, &self.happened)
     }
 }
 
 /// Takes a recording down.
-struct Recorder {
+pub(crate) struct Recorder {
     sources: Vec<Recorded>,
     /// By the scanner's number of the series.
     kinds: Vec<Option<Kind>>,
     ran: Vec<(Moment, String)>,
     names_releases: bool,
     foreign: BTreeMap<String, u64>,
+    /// Without a policy every source that is named is one.
+    strangers: Option<Strangers>,
+}
+
+/// How sources are met that no policy knows.
+#[derive(Debug)]
+struct Strangers {
+    /// Whose series are that name no source.
+    unnamed: Option<String>,
 }
 
 impl Recorder {
-    fn new(policy: &Policy) -> Self {
+    pub(super) fn new(policy: &Policy) -> Self {
         let sources = policy
             .sources
             .iter()
@@ -231,24 +271,68 @@ impl Recorder {
             ran: Vec::new(),
             names_releases: false,
             foreign: BTreeMap::new(),
+            strangers: None,
+        }
+    }
+
+    /// Of whatever sources there are. Series that name none are of `unnamed`.
+    pub(crate) fn open(unnamed: Option<&str>) -> Self {
+        Self {
+            sources: Vec::new(),
+            kinds: Vec::new(),
+            ran: Vec::new(),
+            names_releases: false,
+            foreign: BTreeMap::new(),
+            strangers: Some(Strangers {
+                unnamed: unnamed.map(str::to_owned),
+            }),
         }
     }
 
     fn take(&mut self, found: &Found<'_>) -> Result<(), Fault> {
-        let slot = found.slot as usize;
+        let ms = found
+            .timestamp_ms
+            .and_then(|ms| u64::try_from(ms).ok())
+            .ok_or_else(|| Fault::Untimed(found.series.to_string()))?;
+        let at = Moment::from_millis(ms);
+        self.row(found.slot as usize, found.series, at, found.value)
+    }
+
+    /// Takes a sample down, of a series that goes by this number.
+    #[inline]
+    pub(crate) fn row(
+        &mut self,
+        slot: usize,
+        series: &Series,
+        at: Moment,
+        value: f64,
+    ) -> Result<(), Fault> {
         if self.kinds.get(slot).is_none_or(Option::is_none) {
-            let kind = self.meet(found.series)?;
+            let kind = self.meet(series)?;
             if self.kinds.len() <= slot {
                 self.kinds.resize(slot + 1, None);
             }
             self.kinds[slot] = Some(kind);
         }
-        let ms = found
-            .timestamp_ms
-            .and_then(|ms| u64::try_from(ms).ok())
-            .ok_or_else(|| Fault::Untimed(found.series.to_string()))?;
-        self.put(slot, Moment::from_millis(ms), found.value);
+        self.put(slot, at, value);
         Ok(())
+    }
+
+    /// Takes down why a source failed. One that the policy does not have is
+    /// passed over.
+    pub(crate) fn why(&mut self, source: &str, at: Moment, gap: &Gap) {
+        let Some(recorded) = self.sources.iter_mut().find(|s| s.name == source) else {
+            return;
+        };
+        // Most failures are like the one before.
+        let known = recorded.gaps.iter().rposition(|known| known == gap);
+        let place = known.unwrap_or_else(|| {
+            if recorded.gaps.len() < MOST_GAPS {
+                recorded.gaps.push(gap.clone());
+            }
+            recorded.gaps.len() - 1
+        });
+        recorded.whys.push(at, place as f64);
     }
 
     /// Takes a sample down, of a series that was met.
@@ -280,8 +364,21 @@ impl Recorder {
         if series.name() == RELEASE {
             return Ok(Kind::Release(series.label("version").to_owned()));
         }
-        let named = series.label(SOURCE);
-        let source = if named.is_empty() {
+        let mut named = series.label(SOURCE);
+        let source = if let Some(strangers) = &self.strangers {
+            if named.is_empty() {
+                let unnamed = strangers.unnamed.as_deref();
+                named = unnamed.ok_or_else(|| Fault::Nobody(series.to_string()))?;
+            }
+            let source = self.sources.iter().position(|s| s.name == named);
+            let source = source.unwrap_or(self.sources.len());
+            if source == self.sources.len() {
+                self.sources.push(Recorded::named(named));
+            }
+            let recorded = &mut self.sources[source];
+            recorded.probes |= matches!(series.name(), SUCCESS | LATENCY);
+            source
+        } else if named.is_empty() {
             let probes = matches!(series.name(), SUCCESS | LATENCY);
             let mut candidates = (0..self.sources.len()).filter(|i| {
                 let source = &self.sources[*i];
@@ -321,14 +418,14 @@ impl Recorder {
     }
 
     /// The times of the first and of the last fact, if there is one.
-    fn span(&mut self) -> Option<(Moment, Moment)> {
+    pub(crate) fn span(&mut self) -> Option<(Moment, Moment)> {
         self.sort();
         let last = self.sources.iter().filter_map(Recorded::last);
         let last = last.chain(self.ran.last().map(|(at, _)| *at)).max();
-        Facts::new(&self.sources, &self.ran).at().zip(last)
+        Facts::new(&self.sources, &self.ran, &[]).at().zip(last)
     }
 
-    fn finish(mut self, span: (Moment, Moment)) -> Recording {
+    pub(crate) fn finish(mut self, span: (Moment, Moment)) -> Recording {
         self.sort();
         Recording {
             sources: self.sources,
@@ -336,6 +433,9 @@ impl Recorder {
             span,
             names_releases: self.names_releases,
             foreign: self.foreign,
+            happened: Vec::new(),
+            taken: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 

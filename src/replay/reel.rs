@@ -12,28 +12,37 @@ use std::time::Duration;
 
 use super::column::Play;
 use super::recording::Recorded;
+use crate::guard::Event;
 use crate::model::{Gap, GapKind, Moment, Outcome, Sample, Series};
 
 /// What a source said at a time, or what ran.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Fact<'a> {
+pub(crate) enum Fact<'a> {
     /// A source was sampled.
     Sampled(&'a str, Outcome),
     /// A release ran.
     Ran(&'a str),
+    /// People or the agent did something.
+    Happened(&'a Event),
 }
 
 /// The facts of a recording in the order of their time; at one time releases
-/// come first, then sources by name.
-pub(super) struct Facts<'a> {
+/// come first, then what was done, then sources by name.
+pub(crate) struct Facts<'a> {
     ran: Peekable<Iter<'a, (Moment, String)>>,
+    happened: Peekable<Iter<'a, (Moment, Event)>>,
     reels: Vec<Reel<'a>>,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(sources: &'a [Recorded], ran: &'a [(Moment, String)]) -> Self {
+    pub(super) fn new(
+        sources: &'a [Recorded],
+        ran: &'a [(Moment, String)],
+        happened: &'a [(Moment, Event)],
+    ) -> Self {
         Self {
             ran: ran.iter().peekable(),
+            happened: happened.iter().peekable(),
             reels: sources.iter().map(Reel::new).collect(),
         }
     }
@@ -41,15 +50,19 @@ impl<'a> Facts<'a> {
     /// When the next fact is; `None` after the last.
     pub(super) fn at(&mut self) -> Option<Moment> {
         let ran = self.ran.peek().map(|(at, _)| *at);
+        let happened = self.happened.peek().map(|(at, _)| *at);
         let said = self.reels.iter().filter_map(|reel| reel.next);
-        said.chain(ran).min()
+        said.chain(ran).chain(happened).min()
     }
 
     /// The next fact, if it is not later than this.
-    pub(super) fn next_by(&mut self, latest: Moment) -> Option<(Moment, Fact<'a>)> {
+    pub(crate) fn next_by(&mut self, latest: Moment) -> Option<(Moment, Fact<'a>)> {
         let at = self.at().filter(|at| *at <= latest)?;
         if let Some((at, version)) = self.ran.next_if(|(ran, _)| *ran == at) {
             return Some((*at, Fact::Ran(version)));
+        }
+        if let Some((at, event)) = self.happened.next_if(|(when, _)| *when == at) {
+            return Some((*at, Fact::Happened(event)));
         }
         let reel = self.reels.iter_mut().find(|reel| reel.next == Some(at))?;
         let said = reel.scrape(at);
@@ -66,6 +79,8 @@ struct Reel<'a> {
     up: Play<'a>,
     success: Play<'a>,
     latency: Play<'a>,
+    whys: Play<'a>,
+    gaps: &'a [Gap],
     /// Series whose first sample is still to come, the next one last.
     waiting: Vec<(Moment, Strip<'a>)>,
     /// Series of now, in the file's order.
@@ -106,6 +121,8 @@ impl<'a> Reel<'a> {
             up: recorded.up.play(),
             success: recorded.success.play(),
             latency: recorded.latency.play(),
+            whys: recorded.whys.play(),
+            gaps: &recorded.gaps,
             waiting,
             playing: Vec::new(),
             next: None,
@@ -117,9 +134,9 @@ impl<'a> Reel<'a> {
     /// When it was sampled next.
     fn upcoming(&self) -> Option<Moment> {
         if self.by_up {
-            return self.up.at();
+            return self.up.at().into_iter().chain(self.whys.at()).min();
         }
-        let probed = [&self.up, &self.success, &self.latency];
+        let probed = [&self.up, &self.success, &self.latency, &self.whys];
         let probed = probed.into_iter().filter_map(Play::at);
         let playing = self.playing.iter().filter_map(|strip| strip.play.at());
         let waiting = self.waiting.last().map(|(first, _)| *first);
@@ -129,13 +146,15 @@ impl<'a> Reel<'a> {
     /// What it said at this time, which is its next.
     fn scrape(&mut self, at: Moment) -> Outcome {
         let up = self.up.last_at(at).map(|up| up != 0.0);
+        let why = self.why(at);
         let said = if self.probes {
-            self.probed(at, up)
+            self.probed(at, up, why)
         } else {
             let samples = self.samples(at);
-            match up {
-                Some(false) => Outcome::Failed(failed()),
-                Some(true) | None => Outcome::Scraped(samples),
+            match (up, why) {
+                (Some(false), why) => Outcome::Failed(why.unwrap_or_else(failed)),
+                (None, Some(why)) => Outcome::Failed(why),
+                (Some(true), _) | (None, None) => Outcome::Scraped(samples),
             }
         };
         self.next = self.upcoming();
@@ -164,9 +183,21 @@ impl<'a> Reel<'a> {
         samples
     }
 
-    fn probed(&mut self, at: Moment, up: Option<bool>) -> Outcome {
+    /// Why it failed then, where that is known.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the place was put there as one"
+    )]
+    fn why(&mut self, at: Moment) -> Option<Gap> {
+        let place = self.whys.last_at(at)? as usize;
+        self.gaps.get(place).cloned()
+    }
+
+    fn probed(&mut self, at: Moment, up: Option<bool>, why: Option<Gap>) -> Outcome {
         let success = self.success.last_at(at).map(|success| success != 0.0);
-        let success = success.or(up).unwrap_or(true);
+        let success = success.or(up).unwrap_or(why.is_none());
+        let failed = || why.unwrap_or_else(failed);
         let latency = self.latency.last_at(at);
         match latency.and_then(|s| Duration::try_from_secs_f64(s).ok()) {
             Some(latency) => Outcome::Probed {

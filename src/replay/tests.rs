@@ -46,6 +46,7 @@ fn told(lines: &[&str]) -> Vec<String> {
     assert_eq!(times(facts.last()), Some(recording.span.1));
     let facts = facts.into_iter().map(|(at, fact)| match fact {
         Fact::Ran(version) => format!("{at} ran {version}"),
+        Fact::Happened(event) => panic!("nobody did {event:?}"),
         Fact::Sampled(source, Outcome::Scraped(samples)) => {
             let samples: Vec<_> = samples
                 .iter()
