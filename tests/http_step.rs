@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// Answers every connection with `answer`, then closes it.
+/// Answers each connection with the next of `answers`, the last one for ever, and
+/// closes it.
 struct Server {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -22,6 +23,10 @@ struct Server {
 
 impl Server {
     async fn with(answer: Vec<u8>) -> Self {
+        Self::saying(vec![answer]).await
+    }
+
+    async fn saying(answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("can listen");
         let address = listener.local_addr().expect("has an address").to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -37,11 +42,16 @@ impl Server {
                     }
                 }
                 let text = String::from_utf8_lossy(&request).replace('\0', "");
-                kept.lock().expect("nobody panicked").push(text);
+                let nth = {
+                    let mut kept = kept.lock().expect("nobody panicked");
+                    kept.push(text);
+                    kept.len() - 1
+                };
+                let answer = &answers[nth.min(answers.len() - 1)];
                 if answer.is_empty() {
                     std::future::pending::<()>().await;
                 }
-                let _ = stream.write_all(&answer).await;
+                let _ = stream.write_all(answer).await;
             }
         });
         Self { address, asked }
@@ -197,6 +207,61 @@ async fn a_server_that_is_not_there_or_says_nothing_is_told_without_its_address(
     let url = format!("http://{}/", silent.address);
     let ended = run(request(url, Expect::default()), Duration::from_millis(300)).await;
     assert_eq!(ended.end.how, HowEnded::TimedOut);
+}
+
+/// GitHub's and Cloudflare's way to say *too often*.
+fn too_often(after: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: {after}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nslow"
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn who_asked_too_often_waits_as_long_as_he_is_told() {
+    let server = Server::saying(vec![too_often("1"), answer("204 No Content", "")]).await;
+    let url = format!("http://{}/", server.address);
+    let ended = run(request(url, Expect::default()), SOON).await;
+    assert_eq!(ended.end.how, HowEnded::Succeeded);
+    assert_eq!(ended.end.output.head, "204 No Content\n", "the last answer");
+    assert!(ended.end.took >= Duration::from_secs(1), "{:?}", ended.end);
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0], asked[1], "the same, once more");
+}
+
+#[tokio::test]
+async fn a_wait_that_the_step_has_no_time_for_fails_at_once() {
+    let server = Server::with(too_often("3600")).await;
+    let url = format!("http://{}/", server.address);
+    let ended = run(request(url, Expect::default()), SOON).await;
+    assert_eq!(
+        ended.end.how.to_string(),
+        "failed: it answered 429 Too Many Requests and asks for 1h, more than the step has left"
+    );
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_else_is_ever_sent_twice() {
+    let busy = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let wanted = Expect {
+        status: vec![429],
+        ..Expect::default()
+    };
+    for (said, expect) in [
+        // It may have been obeyed by who stands behind.
+        (busy.to_vec(), Expect::default()),
+        (answer("429 Too Many Requests", ""), Expect::default()),
+        (too_often("soon"), Expect::default()),
+        (too_often("0"), wanted),
+    ] {
+        let server = Server::with(said).await;
+        let url = format!("http://{}/", server.address);
+        let ended = run(request(url, expect.clone()), SOON).await;
+        assert_eq!(ended.end.how.is_success(), !expect.status.is_empty());
+        assert_eq!(server.asked().len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -6,16 +6,20 @@
 //! because a request whose answer was lost may have been obeyed.
 //!
 //! It follows no redirect and uses no proxy: the request goes where the policy
-//! says. Secrets are fetched when the request is made and taken out of all that
+//! says. Only what was certainly not obeyed is sent again here: an answer 429 that
+//! says when (`Retry-After`) is waited out, as long as the step has time for it.
+//!
+//! Secrets are fetched when the request is made and taken out of all that
 //! is kept of the answer; errors name no address.
 
 use std::future::Future;
+use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Identity, Method, Response, Url};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, Url};
 
 use super::Order;
-use crate::model::{Expectation, HowEnded, HttpRequest, Output, Tls, secrets_in};
+use crate::model::{Expectation, HowEnded, HttpRequest, Output, Short, Tls, secrets_in};
 use crate::secret::{Revealed, reveal};
 
 /// Most bytes of a body that are looked through for what is expected, as of a
@@ -31,7 +35,7 @@ pub(super) async fn step(
     let mut kept = Kept::default();
     let how = tokio::select! {
         biased;
-        done = exchange(request, &mut kept) => match done {
+        done = exchange(request, order.timeout, &mut kept) => match done {
             Ok(()) => HowEnded::Succeeded,
             Err(why) => HowEnded::Failed(why),
         },
@@ -46,8 +50,10 @@ pub(super) async fn step(
     (how, kept.into_output())
 }
 
-/// One request and its answer; in words why it is not the one that is wanted.
-async fn exchange(request: &HttpRequest, kept: &mut Kept) -> Result<(), String> {
+/// One request and its answer, after as many refusals as there is time for; in
+/// words why it is not the one that is wanted.
+async fn exchange(request: &HttpRequest, timeout: Duration, kept: &mut Kept) -> Result<(), String> {
+    let deadline = tokio::time::Instant::now() + timeout;
     for (name, secret) in &request.secrets {
         let revealed = reveal(secret).map_err(|e| e.to_string())?;
         kept.secrets.push((name.clone(), revealed));
@@ -73,11 +79,33 @@ async fn exchange(request: &HttpRequest, kept: &mut Kept) -> Result<(), String> 
     if let Some(body) = &request.body {
         sent = sent.body(kept.fill(body));
     }
-    let began = tokio::time::Instant::now();
-    let answer = sent.send().await.map_err(words)?;
-    let status = answer.status();
-    kept.head = format!("{status}\n");
-    let whole = kept.read(answer).await;
+    let mut sent = sent.build().map_err(words)?;
+    let (status, began, whole) = loop {
+        let again = sent.try_clone();
+        let began = tokio::time::Instant::now();
+        let answer = client.execute(sent).await.map_err(words)?;
+        let status = answer.status();
+        let asked = limited(&answer);
+        kept.head = format!("{status}\n");
+        kept.body.clear();
+        kept.total = 0;
+        let whole = kept.read(answer).await;
+        let (Some(wait), Some(again)) = (asked, again) else {
+            break (status, began, whole);
+        };
+        if expectation.accepts(status.as_u16()) {
+            break (status, began, whole);
+        }
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if wait >= left {
+            return Err(format!(
+                "it answered {status} and asks for {}, more than the step has left",
+                Short(wait)
+            ));
+        }
+        tokio::time::sleep(wait).await;
+        sent = again;
+    };
     if !expectation.accepts(status.as_u16()) {
         let followed = if status.is_redirection() {
             ", and redirects are not followed"
@@ -93,6 +121,18 @@ async fn exchange(request: &HttpRequest, kept: &mut Kept) -> Result<(), String> 
         return Err(wrong.detail);
     }
     Ok(())
+}
+
+/// How long a caller who asked too often shall wait: 429 (RFC 6585, 4) with
+/// `Retry-After` in seconds (RFC 9110, 10.2.3), as those who limit rates write it.
+/// At least a second, so that a zero is no storm.
+fn limited(answer: &Response) -> Option<Duration> {
+    if answer.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    let seconds: u64 = text.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.max(1)))
 }
 
 /// What is known of an exchange, and what must not be shown of it.
