@@ -614,3 +614,19 @@ fn a_rollback_of_half_a_rollout_is_cured_while_its_processes_still_go() {
     assert_eq!(world.standing("v2"), Standing::Bad);
     assert_eq!(world.orders.len(), 1, "its own rollback is no deployment");
 }
+
+/// A baseline is what a good release did: were it needed to find one good, there
+/// would never be either.
+#[test]
+fn a_row_against_a_baseline_keeps_no_release_from_being_found_good() {
+    let mut world = World::new(
+        "current = \"reported\"\n\
+         [signals.latency]\nsource = \"web\"\nquantile = { q = 0.5, of = \"latency\" }\n\
+         [triggers.slower]\nwhen = \"latency > 2x baseline for 3m\"\nseverity = \"low\"\n",
+    );
+    world.deploy("v1");
+    world.wait(400);
+    let releases = &world.engine.state().services["shop"].releases;
+    let standing = releases.running().map(|release| release.standing);
+    assert_eq!(standing, Some(Standing::Good));
+}

@@ -384,7 +384,7 @@ impl Service {
     }
 
     /// What this tick says about the running release: it is clear when no
-    /// trigger breaches, at least one is clear, and the rest lack only traffic.
+    /// trigger breaches, at least one is clear, and the rest lack only traffic or a baseline.
     pub(crate) fn tick_state(&self) -> Tick {
         let mut clear = false;
         let mut blind = false;
@@ -392,7 +392,7 @@ impl Service {
             match &judgement.verdict {
                 Verdict::Breach => return Tick::Breach,
                 Verdict::Clear => clear = true,
-                Verdict::Blind { why, .. } => blind |= !NoReading::is_quiet(why),
+                Verdict::Blind { why, .. } => blind |= !NoReading::lets_prove(why),
             }
         }
         if clear && !blind {

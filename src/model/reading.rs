@@ -104,6 +104,13 @@ impl NoReading {
             Self::NoEvents | Self::NeverMatched(_) | Self::NeverSaid
         )
     }
+
+    /// Whether a release may be found good all the same: what is quiet, and a
+    /// baseline, which there is only once one was.
+    #[must_use]
+    pub const fn lets_prove(&self) -> bool {
+        self.is_quiet() || matches!(self, Self::NoBaseline)
+    }
 }
 
 /// `12.3s` rather than `12s 345ms 678us`.
