@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use super::conditions::{sources_of, tests, window_of};
 use super::fault::{Draft, Fault, listed, nearest};
-use super::{Loaded, Marks, show};
+use super::{Loaded, Marks, quorum, show};
 use crate::model::{
-    Approve, Condition, Config, Current, LevelOn, Limit, Mode, Op, Plan, Policy, Response,
-    SignalKind, StepAction, Test, Trigger, Unit,
+    Condition, Config, Current, Expr, LevelOn, Limit, Mode, Op, Plan, Policy, Response, SignalKind,
+    StepAction, Test, Trigger, Unit,
 };
 
 impl Marks {
@@ -54,6 +54,7 @@ pub(super) fn alone(policy: &Policy, marks: &Marks) -> Vec<Fault> {
         hold(policy, trigger, marks, &mut out);
         limits(policy, trigger, marks, &mut out);
         proof(policy, trigger, marks, &mut out);
+        said(policy, trigger, marks, &mut out);
     }
     for (name, plan) in &policy.plans {
         cooldown(name, plan, marks, &mut out);
@@ -204,6 +205,65 @@ fn proof(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft>
             )
             .hint("the default is `0.95`"),
         );
+    }
+}
+
+/// What is said speaks of the release that ran then, so after the last step of a
+/// plan it is blind until it is said anew; verified by the trigger alone, a
+/// rollback that helped is told as one that did not.
+fn said(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft>) {
+    let Some(plan) = policy.plans.get(&trigger.plan) else {
+        return;
+    };
+    let said = |test: &Test| match test {
+        Test::Compare { signal, .. } => policy.signals.get(signal).is_some_and(|signal| {
+            let told = policy.sources.get(&signal.source);
+            told.is_some_and(|source| source.kind.is_told())
+                && !matches!(signal.kind, SignalKind::Count(_))
+        }),
+        Test::Source { .. } => false,
+    };
+    let asked = trigger.response != Response::Alert && plan.verify.require.is_empty();
+    if !asked || !is_blind(&trigger.when.expr, &said) {
+        return;
+    }
+    let tests = tests(&trigger.when.expr).into_iter();
+    let names: Vec<_> = tests
+        .filter(|test| said(test))
+        .filter_map(|test| match test {
+            Test::Compare { signal, .. } => Some(signal.as_str()),
+            Test::Source { .. } => None,
+        })
+        .collect();
+    let checked = policy.sources.iter().find(|(_, s)| s.kind.has_health());
+    let example = checked.map_or("error_rate < 5% for 2m".to_owned(), |(name, _)| {
+        format!("{name} is up for 1m")
+    });
+    out.push(
+        Draft::warning(
+            "said",
+            marks.at(&format!("triggers.{}.when", trigger.name)),
+            format!(
+                "after the plan `{}` nothing shows that it helped: {} {} blind until said anew \
+                 or taken back",
+                trigger.plan,
+                listed(names.iter().copied()),
+                if names.len() == 1 { "is" } else { "are" }
+            ),
+        )
+        .hint(format!(
+            "have something measured show it: `[plans.{}] verify = {{ require = [\"{example}\"] }}`",
+            trigger.plan
+        )),
+    );
+}
+
+/// Whether a condition is blind while these tests are, and all others clear.
+fn is_blind(expr: &Expr, blind: &impl Fn(&Test) -> bool) -> bool {
+    match expr {
+        Expr::Any(parts) => parts.iter().any(|part| is_blind(part, blind)),
+        Expr::All(parts) => parts.iter().all(|part| is_blind(part, blind)),
+        Expr::Test(test) => blind(test),
     }
 }
 
@@ -392,7 +452,7 @@ pub fn lint_with_config(loaded: &Loaded, config: &Config) -> Vec<Fault> {
     for trigger in &policy.triggers {
         if let Response::Approve(approve) = &trigger.response {
             let path = format!("triggers.{}.approve", trigger.name);
-            people(approve, &path, config, marks, &mut out);
+            quorum::people(approve, &path, config, marks, &mut out);
         }
     }
     for (name, plan) in &policy.plans {
@@ -402,54 +462,17 @@ pub fn lint_with_config(loaded: &Loaded, config: &Config) -> Vec<Fault> {
             if let Some(approve) = &step.approve
                 && marks.ranges.contains_key(&path)
             {
-                people(approve, &path, config, marks, &mut out);
+                quorum::people(approve, &path, config, marks, &mut out);
             }
         }
     }
     marks.warn(out)
 }
 
-/// Roles that nobody holds, and more people than hold them.
-fn people(approve: &Approve, path: &str, config: &Config, marks: &Marks, out: &mut Vec<Draft>) {
-    let roles = format!("{path}.roles");
-    for name in approve
-        .roles
-        .iter()
-        .filter(|n| !config.roles.contains_key(*n))
-    {
-        out.push(
-            Draft::warning(
-                "role",
-                marks.test(&roles, name),
-                format!("nobody holds the role `{name}`: the agent config has no such role"),
-            )
-            .hint(suggestion(name, config.roles.keys())),
-        );
-    }
-    let held: Vec<_> = approve
-        .roles
-        .iter()
-        .filter_map(|n| config.roles.get(n))
-        .collect();
-    let people: BTreeSet<_> = held.iter().flat_map(|role| &role.users).collect();
-    let countable = !held.is_empty() && held.iter().all(|role| role.groups.is_empty());
-    if countable && people.len() < approve.quorum as usize {
-        out.push(
-            Draft::warning(
-                "quorum",
-                marks.first(&[format!("{path}.quorum"), path.to_owned()]),
-                format!(
-                    "{} people must agree, but these roles are held by {}",
-                    approve.quorum,
-                    people.len()
-                ),
-            )
-            .hint("give the roles to more people, or lower `quorum`"),
-        );
-    }
-}
-
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a String> + Clone) -> String {
+pub(super) fn suggestion<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a String> + Clone,
+) -> String {
     let known = known.map(String::as_str);
     match nearest(name, known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -27,6 +27,7 @@ mod notifier_keys;
 mod notifiers;
 mod per;
 mod plans;
+mod quorum;
 mod quoted;
 mod releases;
 mod render;
