@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstop::guard::{
-    Command, Engine, Event, Notice, NoticeKind, Order, Outcome, Person, Phase, Snapshot,
+    Command, Engine, Event, Notice, NoticeKind, Order, Outcome, Person, Phase, Push, Said, Snapshot,
 };
-use backstop::model::{Gap, GapKind, HowEnded, Moment, Outcome as Sampled, Output, StepEnd};
+use backstop::model::{
+    Gap, GapKind, HowEnded, Moment, Outcome as Sampled, Output, Standing, StepEnd,
+};
 
 const POLICY: &str = r#"
 service  = "shop"
@@ -68,6 +70,14 @@ struct World {
 impl World {
     /// The service is down, and the first step is ordered.
     fn down(policy: &str) -> Self {
+        let mut world = Self::up(policy);
+        for _ in 0..4 {
+            world.tick();
+        }
+        world
+    }
+
+    fn up(policy: &str) -> Self {
         let loaded = backstop::policy::load("shop.toml", policy);
         let policy = loaded
             .policy
@@ -83,9 +93,6 @@ impl World {
             policy: Arc::new(policy),
             hash: "9f2c41d0".into(),
         });
-        for _ in 0..4 {
-            world.tick();
-        }
         world
     }
 
@@ -100,12 +107,24 @@ impl World {
     }
 
     fn tick(&mut self) {
+        self.tick_as(false);
+    }
+
+    fn tick_as(&mut self, up: bool) {
         self.at = self.at + Duration::from_secs(5);
+        let outcome = if up {
+            Sampled::Probed {
+                latency: Duration::from_millis(3),
+                fault: None,
+            }
+        } else {
+            Sampled::Failed(Gap::new(GapKind::Refused, "connection refused"))
+        };
         self.step(Event::Sampled {
             service: "shop".into(),
             source: "web".into(),
             tick: self.at,
-            outcome: Sampled::Failed(Gap::new(GapKind::Refused, "connection refused")),
+            outcome,
         });
         self.step(Event::Ticked {
             service: "shop".into(),
@@ -296,4 +315,195 @@ fn a_plan_need_not_be_a_rollback() {
     let world = World::down(&policy);
     // No good release is known, and none is asked for.
     assert_eq!(world.names(), ["validate again"]);
+}
+
+/// Two ways to break: the test environment's is no matter of releases.
+const VALIDATED: &str = r#"
+service  = "shop"
+mode     = "enforce"
+interval = "5s"
+
+[sources.web]
+type       = "probe"
+url        = "http://127.0.0.1:8080/health"
+fail_after = 1
+pass_after = 1
+
+[sources.people]
+type = "push"
+
+[signals.environment]
+source = "people"
+flag   = "environment-failed"
+
+[triggers.environment]
+when      = "environment is set"
+severity  = "critical"
+plan      = "validate"
+clear_for = "5s"
+
+[triggers.down]
+when     = "web is down for 10s"
+severity = "critical"
+
+[release]
+current    = "reported"
+good_after = "1m"
+blame      = "1h"
+target     = { check = ["docker", "manifest", "inspect", "{target}"] }
+
+[plans.validate]
+goes_back = false
+budget    = "2 per 1h"
+cooldown  = "1m"
+verify    = { require = ["environment is clear"], watch = "5s" }
+
+[[plans.validate.steps]]
+name = "validate again"
+run  = ["gh", "workflow", "run", "validation.yml"]
+
+[[plans.rollback.steps]]
+name = "go back"
+run  = ["back", "{target}"]
+
+[[escalation]]
+notify = ["slack"]
+"#;
+
+impl World {
+    /// v1 is good, v2 runs, and all is well.
+    fn validated() -> Self {
+        let mut world = Self::up(VALIDATED);
+        world.released("v1");
+        world.wait_up(Duration::from_secs(90));
+        world.released("v2");
+        world.wait_up(Duration::from_secs(10));
+        world
+    }
+
+    fn released(&mut self, version: &str) {
+        self.step(Event::Released {
+            service: "shop".into(),
+            version: version.into(),
+        });
+    }
+
+    fn wait_up(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() / 5 {
+            self.tick_as(true);
+        }
+    }
+
+    fn environment(&mut self, what: Said) {
+        self.step(Event::Pushed {
+            service: "shop".into(),
+            source: "people".into(),
+            by: Person {
+                name: "ci".into(),
+                roles: Vec::new(),
+            },
+            push: Push::Said {
+                name: "environment-failed".into(),
+                what,
+                reason: String::new(),
+            },
+        });
+    }
+
+    /// The environment fails, is validated again, and passes.
+    fn validate(&mut self) {
+        self.environment(Said::Set);
+        self.tick_as(true);
+        self.end(HowEnded::Succeeded);
+        self.environment(Said::Clear);
+        self.wait_up(Duration::from_secs(20));
+        assert!(
+            matches!(self.phase(), Phase::Watching),
+            "{:?}",
+            self.phase()
+        );
+    }
+
+    fn release(&self) -> &backstop::model::Release {
+        let releases = &self.engine.state().services["shop"].releases;
+        releases.running().expect("a release runs")
+    }
+}
+
+#[test]
+fn what_is_no_rollback_chooses_no_release_and_blames_none() {
+    let mut world = World::up(VALIDATED);
+    // No release is good, none was deployed since it is guarded, and the target
+    // has a check: a rollback would be held, three times over.
+    world.released("v1");
+    world.wait_up(Duration::from_secs(10));
+    world.validate();
+    assert_eq!(world.names(), ["validate again"]);
+    assert_eq!(world.release().version, "v1");
+    assert_ne!(world.release().standing, Standing::Bad);
+}
+
+#[test]
+fn what_is_no_rollback_holds_none_back_and_has_a_budget_of_its_own() {
+    let mut world = World::validated();
+    world.validate();
+    world.wait_up(Duration::from_secs(60));
+    world.validate();
+    assert_eq!(world.names(), ["validate again", "validate again"]);
+    // Two runs within the hour, the last a minute ago.
+    world.wait(Duration::from_secs(15));
+    assert_eq!(world.names()[2..], ["check the target"]);
+    world.end(HowEnded::Succeeded);
+    assert_eq!(world.names()[3..], ["go back"]);
+    assert!(matches!(world.phase(), Phase::Acting(_)));
+
+    let mut world = World::validated();
+    for _ in 0..2 {
+        world.validate();
+        world.wait_up(Duration::from_secs(60));
+    }
+    world.environment(Said::Set);
+    world.tick_as(true);
+    assert_eq!(world.names().len(), 2, "two an hour");
+    let incident = world.engine.state().services["shop"].incident.as_ref();
+    let held = incident.and_then(|i| i.held.as_ref()).expect("it is held");
+    assert_eq!(held.gate.name(), "budget");
+}
+
+#[test]
+fn nobody_can_send_a_plan_that_is_no_rollback_to_a_release() {
+    let mut world = World::validated();
+    let order = |to: Option<&str>| Event::Ordered {
+        service: "shop".into(),
+        by: Person {
+            name: "ada".into(),
+            roles: Vec::new(),
+        },
+        reason: "a try".into(),
+        to: to.map(str::to_owned),
+        plan: Some("validate".into()),
+    };
+    world.step(order(Some("v1")));
+    assert_eq!(world.names(), [""; 0]);
+    world.step(order(None));
+    assert_eq!(world.names(), ["validate again"]);
+}
+
+/// Where releases are reported, nobody else reports what a rollback put there.
+#[test]
+fn the_release_that_was_gone_back_to_runs() {
+    let mut world = World::validated();
+    world.wait(Duration::from_secs(15));
+    world.end(HowEnded::Succeeded);
+    world.end(HowEnded::Succeeded);
+    assert!(matches!(world.phase(), Phase::Verifying(_)));
+    assert_eq!(world.release().version, "v1");
+    // Whoever reports it all the same changes nothing.
+    world.released("v1");
+    world.wait_up(Duration::from_secs(30));
+    assert!(
+        matches!(world.phase(), Phase::Cooling { .. }),
+        "{:?}",
+        world.phase()
+    );
 }

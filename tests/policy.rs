@@ -418,6 +418,7 @@ fn contract_policy() -> Policy {
                 risk: None,
                 expect: None,
                 goal: None,
+                goes_back: true,
             },
         )]
         .into(),

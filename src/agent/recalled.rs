@@ -263,6 +263,7 @@ impl Recalled {
                 .filter(|_| incident.timeline.last().map(|n| n.what) == Some(What::Ordered))
                 .map(|word| word.by.clone()),
             shadow,
+            goes_back: true,
             outcome: shadow.then_some(Outcome::WouldHaveRolledBack),
             steps: Vec::new(),
         });

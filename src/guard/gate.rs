@@ -53,18 +53,20 @@ impl Service {
         };
         self.frozen(at).map_err(|why| held(Gate::Freeze, why))?;
         self.settled(at).map_err(|why| held(Gate::Settling, why))?;
-        let since = self.judge.trigger(&trigger.name).and_then(|j| j.since);
-        self.blamed(since)
-            .map_err(|why| held(Gate::Attribution, why))?;
         let Some(plan) = self.policy.plans.get(&trigger.plan) else {
             let why = format!("there is no plan `{}`", trigger.plan);
             return Err(held(Gate::NoTarget, why));
         };
+        if plan.goes_back {
+            let since = self.judge.trigger(&trigger.name).and_then(|j| j.since);
+            self.blamed(since)
+                .map_err(|why| held(Gate::Attribution, why))?;
+        }
         let target = self.target(plan).map_err(|why| held(Gate::NoTarget, why))?;
         let shadow = trigger.mode == Mode::Shadow;
-        self.cooled(plan, shadow, at)
+        self.cooled(&trigger.plan, plan, shadow, at)
             .map_err(|why| held(Gate::Cooldown, why))?;
-        self.within_budget(plan, shadow, at)
+        self.within_budget(&trigger.plan, plan, shadow, at)
             .map_err(|why| held(Gate::Budget, why))?;
         Ok(target)
     }
@@ -84,13 +86,17 @@ impl Service {
         }
         self.frozen(at)?;
         self.settled(at)?;
+        let name = plan;
         let plan = self
             .policy
             .plans
-            .get(plan)
-            .ok_or_else(|| format!("there is no plan `{plan}`"))?;
+            .get(name)
+            .ok_or_else(|| format!("there is no plan `{name}`"))?;
         match to {
             None => self.target(plan),
+            Some(to) if !plan.goes_back => Err(format!(
+                "the plan `{name}` is no rollback: it does not go to {to}, nor to any other release"
+            )),
             Some(to) => {
                 let rule = self.policy.release.as_ref();
                 let since = rule.and_then(|rule| rule.irreversible_since.as_deref());
@@ -168,19 +174,31 @@ impl Service {
         let Some(rule) = &self.policy.release else {
             return Ok(None);
         };
-        if !plan.names_target() && rule.check.is_none() {
+        if !plan.goes_back || (!plan.names_target() && rule.check.is_none()) {
             return Ok(None);
         }
         self.releases.target(rule).map(|to| Some(to.to_owned()))
     }
 
-    fn counted(&self, shadow: bool) -> impl Iterator<Item = &RunRecord> {
+    /// The runs that count against one more of a plan: all rollbacks against a
+    /// rollback, and against what is none its own.
+    pub fn counted(
+        &self,
+        name: &str,
+        plan: &Plan,
+        shadow: bool,
+    ) -> impl Iterator<Item = &RunRecord> {
+        let alike = move |run: &&RunRecord| {
+            run.goes_back == plan.goes_back && (plan.goes_back || run.plan == name)
+        };
         // A run that was only written down holds back nothing but its like.
-        self.runs.iter().filter(move |run| shadow || !run.shadow)
+        let runs = self.runs.iter().filter(move |run| shadow || !run.shadow);
+        runs.filter(alike)
     }
 
-    fn cooled(&self, plan: &Plan, shadow: bool, at: Moment) -> Result<(), String> {
-        let Some(ended) = self.counted(shadow).filter_map(|run| run.ended).max() else {
+    fn cooled(&self, name: &str, plan: &Plan, shadow: bool, at: Moment) -> Result<(), String> {
+        let counted = self.counted(name, plan, shadow);
+        let Some(ended) = counted.filter_map(|run| run.ended).max() else {
             return Ok(());
         };
         let open = ended + plan.cooldown;
@@ -198,12 +216,13 @@ impl Service {
     /// Whether one more run stays within the budget.
     pub(crate) fn within_budget(
         &self,
+        name: &str,
         plan: &Plan,
         shadow: bool,
         at: Moment,
     ) -> Result<(), String> {
         let runs = self
-            .counted(shadow)
+            .counted(name, plan, shadow)
             .filter(|run| at.since(run.started) < plan.budget.period)
             .count();
         if runs < plan.budget.runs as usize {

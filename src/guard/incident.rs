@@ -181,6 +181,9 @@ pub struct RunRecord {
     pub ordered_by: Option<Person>,
     /// Recorded in shadow: nothing was run.
     pub shadow: bool,
+    /// Whether its plan was a rollback.
+    #[serde(default = "crate::model::yes")]
+    pub goes_back: bool,
     /// How it ended, once that is known.
     pub outcome: Option<Outcome>,
     /// What became of each step, in the plan's order. Only an incident's own

@@ -319,6 +319,11 @@ impl Service {
             ticket: desk.ticket(),
             incident: self.incident.as_ref().map_or(0, |i| i.number),
             plan: trigger.plan.clone(),
+            goes_back: self
+                .policy
+                .plans
+                .get(&trigger.plan)
+                .is_none_or(|plan| plan.goes_back),
             started: desk.at,
             ended: Some(desk.at),
             from: self.releases.running.clone(),

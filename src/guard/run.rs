@@ -17,25 +17,7 @@ use super::{
     StepRecord, StepState, What,
 };
 use crate::judge::SourceHealth;
-use crate::model::{Moment, Plan, Short, Step, StepAction, StepEnd, Unchecked};
-
-impl Plan {
-    /// Whether a step has a use for the release to go to.
-    #[must_use]
-    pub fn names_target(&self) -> bool {
-        let names = |text: &str| text.contains("{target}");
-        self.steps.iter().any(|step| match &step.action {
-            StepAction::Run(argv) => argv.iter().any(|a| names(a)),
-            StepAction::Systemd { unit, .. } => names(unit),
-            StepAction::Http(request) => {
-                let mut texts = request.headers.values().chain(&request.body);
-                names(&request.url) || texts.any(|text| names(text))
-            }
-            StepAction::Symlink { link, to } => names(link) || names(to),
-            StepAction::Check(_) | StepAction::Wait(_) => false,
-        })
-    }
-}
+use crate::model::{Current, Moment, Short, Step, StepAction, StepEnd, Unchecked};
 
 /// The judge's name for a condition that a step waits for.
 fn check_key(step: usize) -> String {
@@ -107,6 +89,7 @@ impl Service {
             to: target,
             ordered_by: by,
             shadow: false,
+            goes_back: plan.goes_back,
             outcome: None,
             steps: plan.steps.iter().map(StepRecord::not_run).collect(),
         });
@@ -532,10 +515,18 @@ impl Service {
             self.escalate(broken.outcome, &reason, desk);
             return;
         }
-        if let (Some(from), Some(_)) = (run.values.get("current"), run.values.get("target")) {
+        let target = run.values.get("target").cloned();
+        if let (Some(from), Some(_)) = (run.values.get("current"), &target) {
             self.releases.condemn(from);
         }
         self.begin_verification(*run, desk);
+        // Where releases are reported nobody else reports this one.
+        let rule = self.policy.release.as_ref();
+        if let Some(target) = target
+            && rule.is_some_and(|rule| matches!(rule.current, Current::Reported))
+        {
+            self.released(&target, desk);
+        }
     }
 
     /// The agent started again: what was ordered and not started is ordered

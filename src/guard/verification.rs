@@ -164,7 +164,7 @@ impl Service {
             return Err("the release that was gone back to is not the one that runs".to_owned());
         }
         self.frozen(desk.at)?;
-        self.within_budget(plan, false, desk.at)?;
+        self.within_budget(&verification.plan_name, plan, false, desk.at)?;
         self.target(plan)?
             .ok_or_else(|| "the plan has no target to go back to".to_owned())
     }

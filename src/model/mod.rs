@@ -27,6 +27,7 @@ pub use glob::{Glob, GlobError};
 pub use moment::Moment;
 pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in, secrets_in};
+pub(crate) use plan::yes;
 pub use plan::{
     Action, Budget, HttpRequest, Measure, NotCured, Plan, Risk, Step, StepAction, UnitAction,
     Verify,

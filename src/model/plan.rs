@@ -27,6 +27,34 @@ pub struct Plan {
     /// The recovery goal: from the beginning of the breach to the proof of cure.
     #[serde(default)]
     pub goal: Option<Duration>,
+    /// Whether it is a rollback: to another release, as far as the policy knows
+    /// releases. For one that is none no release is chosen, checked or blamed,
+    /// and its runs hold back no rollback, nor theirs it.
+    #[serde(default = "yes")]
+    pub goes_back: bool,
+}
+
+/// What was written before there was a choice.
+pub(crate) const fn yes() -> bool {
+    true
+}
+
+impl Plan {
+    /// Whether a step has a use for the release to go to.
+    #[must_use]
+    pub fn names_target(&self) -> bool {
+        let names = |text: &str| text.contains("{target}");
+        self.steps.iter().any(|step| match &step.action {
+            StepAction::Run(argv) => argv.iter().any(|a| names(a)),
+            StepAction::Systemd { unit, .. } => names(unit),
+            StepAction::Http(request) => {
+                let mut texts = request.headers.values().chain(&request.body);
+                names(&request.url) || texts.any(|text| names(text))
+            }
+            StepAction::Symlink { link, to } => names(link) || names(to),
+            StepAction::Check(_) | StepAction::Wait(_) => false,
+        })
+    }
 }
 
 /// At most `runs` in any `period`.

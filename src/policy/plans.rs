@@ -59,6 +59,8 @@ struct Unfolded {
     queries: Vec<Step>,
     /// Where its timeout stands, or the plan.
     timeout_at: Range<usize>,
+    /// Where it says that it is no rollback, or the plan.
+    goes_back_at: Range<usize>,
 }
 
 impl Unfolded {
@@ -68,6 +70,7 @@ impl Unfolded {
             mut plan,
             queries,
             timeout_at,
+            goes_back_at,
         } = self;
         let waits = steps
             .iter()
@@ -93,6 +96,17 @@ impl Unfolded {
         }
         plan.steps = steps;
         plan.steps.extend(queries);
+        if !plan.goes_back && plan.names_target() {
+            r.add(
+                Draft::error(
+                    "target",
+                    goes_back_at,
+                    "this plan is no rollback, but its steps name `{target}`: there is none",
+                )
+                .hint("leave `goes_back` out, or name no `{target}`, nor a plan that does"),
+            );
+            return None;
+        }
         Some(plan)
     }
 }
@@ -114,6 +128,7 @@ fn plan(
             "risk",
             "expect",
             "goal",
+            "goes_back",
             "data_loss",
         ],
         r,
@@ -151,6 +166,16 @@ fn plan(
     );
     let expect = keys.duration("expect", Duration::from_millis(1)..=LONGEST, r);
     let goal = keys.duration("goal", Duration::from_millis(1)..=LONGEST, r);
+    let goes_back = keys.flag("goes_back", r).unwrap_or(true);
+    if let (false, Some(verify)) = (goes_back, &verify)
+        && verify.otherwise == NotCured::Next
+    {
+        let at = r.marks.get(&format!("plans.{}.verify.otherwise", item.key));
+        let at = at.cloned().unwrap_or_else(|| keys.at.clone());
+        let message = "`next` goes to the good release before, and this plan is no rollback";
+        let draft = Draft::error("release", at, message);
+        r.add(draft.hint("leave `goes_back` or `otherwise` out"));
+    }
     let queries = match keys.get("data_loss") {
         Some(item) => losses::read(&item, releases, r),
         None => Some(Vec::new()),
@@ -165,7 +190,11 @@ fn plan(
         risk,
         expect,
         goal,
+        goes_back,
     };
+    let goes_back_at = keys
+        .get("goes_back")
+        .map_or_else(|| keys.at.clone(), |item| item.at);
     let timeout_at = keys
         .get("timeout")
         .map_or_else(|| keys.at.clone(), |item| item.at);
@@ -173,6 +202,7 @@ fn plan(
         plan,
         queries: queries?,
         timeout_at,
+        goes_back_at,
     };
     Some((unfolded, parts?))
 }

@@ -246,15 +246,29 @@ impl Laws {
         );
 
         let plan = &service.policy.plans[&record.plan];
+        assert!(
+            plan.goes_back || record.to.is_none(),
+            "law 5: what is no rollback goes to {:?}",
+            record.to
+        );
+        // Rollbacks count against rollbacks, anything else against itself.
+        let alike: Vec<_> = earlier
+            .iter()
+            .filter(|r| {
+                let other = service.policy.plans.get(&r.plan);
+                let goes_back = other.is_none_or(|other| other.goes_back);
+                goes_back == plan.goes_back && (goes_back || r.plan == record.plan)
+            })
+            .collect();
         if !by_person {
             if !next {
-                let ended = earlier.iter().filter_map(|r| r.ended).max();
+                let ended = alike.iter().filter_map(|r| r.ended).max();
                 assert!(
                     ended.is_none_or(|e| e + plan.cooldown <= at),
                     "law 4: within the cooldown"
                 );
             }
-            let recent = earlier
+            let recent = alike
                 .iter()
                 .filter(|r| at.since(r.started) < plan.budget.period)
                 .count();

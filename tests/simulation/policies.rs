@@ -108,6 +108,9 @@ flag = "exposed"
         if mode == "enforce" && rng.one_in(6) {
             text.push_str("mode = \"shadow\"\n");
         }
+        if rng.one_in(6) {
+            text.push_str("plan = \"validate\"\n");
+        }
         if severity == "high" || severity == "medium" {
             let _ = writeln!(
                 text,
@@ -175,6 +178,16 @@ flag = "exposed"
     if rng.one_in(3) {
         text.push_str("data_loss = [{ name = \"orders\", run = [\"/bin/orders\"] }]\n");
     }
+    // No rollback: `next` has nowhere to go.
+    let _ = write!(
+        text,
+        "\n[plans.validate]\ngoes_back = false\ntimeout = \"{}\"\ncooldown = \"{}\"\nbudget = \"{} per 1h\"\n\
+         verify = {{ within = \"5m\", watch = \"1m\" }}\nsteps = [{{ run = [\"/bin/validate\"], idempotent = {} }}]\n",
+        rng.pick(&["1m", "10m"]),
+        rng.pick(&["1m", "10m"]),
+        rng.pick(&[1, 3]),
+        rng.one_in(2),
+    );
     let target = if releases { "{target}" } else { "previous" };
     let _ = write!(
         text,

@@ -172,10 +172,7 @@ pub struct PlanStatus {
 impl PlanStatus {
     pub(super) fn new(desk: &Desk<'_>, name: &str, plan: &Plan) -> Self {
         let shadow = desk.service.policy.mode == Mode::Shadow;
-        let runs = || {
-            let all = desk.service.runs.iter();
-            all.filter(move |run| shadow || !run.shadow)
-        };
+        let runs = || desk.service.counted(name, plan, shadow);
         let left = runs()
             .filter_map(|run| run.ended)
             .max()
