@@ -5,9 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use backstop::model::{Expr, Policy, Test, Trigger};
 use backstop::policy::files::{read_suite, suite_paths};
 use backstop::policy::{EVENTS, render};
 use backstop::replay::test;
@@ -37,28 +38,78 @@ fn snapshot(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
+/// The policies of a directory, without their tests.
+fn policies_in(dir: &str) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut policies: Vec<_> = paths
+        .filter(|path| !path.is_dir() && !path.to_string_lossy().ends_with(".test.toml"))
+        .collect();
+    policies.sort();
+    policies
+}
+
+/// What a source that is asked says; that nobody says anything is no blindness.
+fn is_measured(policy: &Policy, trigger: &Trigger) -> bool {
+    let told = |source: &String| policy.sources[source].kind.is_told();
+    tests_in(&trigger.when.expr).iter().any(|test| match test {
+        Test::Compare { signal, .. } => !told(&policy.signals[signal].source),
+        Test::Source { .. } => true,
+    })
+}
+
+fn tests_in(expr: &Expr) -> Vec<&Test> {
+    match expr {
+        Expr::Test(test) => vec![test],
+        Expr::All(all) | Expr::Any(all) => all.iter().flat_map(tests_in).collect(),
+    }
+}
+
 #[test]
 fn every_shipped_policy_has_tests_and_passes_them() {
-    let mut policies = 0;
-    for entry in fs::read_dir("policies").unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.to_string_lossy().into_owned();
-        if path.is_dir() || name.ends_with(".test.toml") {
-            continue;
-        }
-        policies += 1;
-        let file = read_suite(&suite_paths(&path).unwrap()[0]);
-        assert_eq!(file.loaded.faults, [], "{name}");
-        let suite = file.loaded.suite.unwrap();
-        let expected = suite.cases.iter().flat_map(|case| &case.expect);
-        assert!(expected.clone().any(|e| e.event == Some("fired")
-            || e.event.is_some_and(|event| event.starts_with("would_"))));
-        assert!(suite.cases.iter().any(|case| !case.never.is_empty()));
-        for tested in test(&suite) {
-            assert!(tested.passed, "{name}: {tested:#?}");
+    let mut lacking = Vec::new();
+    for (dir, least) in [("policies", 11), ("policies/recipes", 11)] {
+        let policies = policies_in(dir);
+        assert!(policies.len() >= least, "{dir} has {policies:?}");
+        for path in policies {
+            let name = path.to_string_lossy().into_owned();
+            let file = read_suite(&suite_paths(&path).unwrap()[0]);
+            assert_eq!(file.loaded.faults, [], "{name}");
+            let suite = file.loaded.suite.unwrap();
+            for tested in test(&suite) {
+                assert!(tested.passed, "{name}: {tested:#?}");
+            }
+            let expected: Vec<_> = suite.cases.iter().flat_map(|case| &case.expect).collect();
+            for trigger in &suite.policy.triggers {
+                let sees = |what: &str| {
+                    expected.iter().any(|e| {
+                        e.trigger.as_ref() == Some(&trigger.name)
+                            && e.event.is_some_and(|event| event.starts_with(what))
+                    })
+                };
+                let row = &trigger.name;
+                if !sees("fired") && !sees("would_") {
+                    lacking.push(format!("{name}: {row} never fires"));
+                }
+                if is_measured(&suite.policy, trigger) && !sees("blind") {
+                    lacking.push(format!("{name}: {row} is never blind"));
+                }
+                // Neither under its limit, nor by one bad window.
+                let quiet = suite.cases.iter().flat_map(|case| &case.never);
+                let quiet = quiet.filter(|never| {
+                    never.trigger.as_ref().is_none_or(|named| named == row)
+                        && never
+                            .event
+                            .is_none_or(|event| event == "fired" || event == "suspecting")
+                });
+                if quiet.count() == 0 {
+                    lacking.push(format!("{name}: {row} is never quiet"));
+                }
+            }
         }
     }
-    assert!(policies >= 7);
+    assert_eq!(lacking, [""; 0]);
 }
 
 #[test]
