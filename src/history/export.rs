@@ -78,6 +78,17 @@ pub fn export(
     span: Span,
     out: &mut impl Write,
 ) -> Result<Exported, ExportError> {
+    in_pieces(past, service, span, TOGETHER, out)
+}
+
+/// With so many samples in memory at a time.
+fn in_pieces(
+    past: &Past,
+    service: &str,
+    span: Span,
+    together: u64,
+    out: &mut impl Write,
+) -> Result<Exported, ExportError> {
     let mut exposed = Exposed::new(service, span);
     let Survey {
         counts,
@@ -106,11 +117,11 @@ pub fn export(
         let mut held = 0;
         let more = rest.iter().take_while(|&&slot| {
             held += counts[slot];
-            held <= TOGETHER
+            held <= together
         });
-        let (together, later) = rest.split_at(more.count().max(1));
+        let (piece, later) = rest.split_at(more.count().max(1));
         exposed.rewind();
-        match together {
+        match piece {
             [slot] => alone(past, &mut exposed, span, *slot, &mut text)?,
             slots => several(past, &mut exposed, span, slots, &mut text)?,
         }
@@ -376,7 +387,76 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::guard::{Event, Person, Push, Said};
+    use crate::journal::{Journal, Options};
+    use crate::model::{Outcome, Sample};
+
+    /// What is in memory at a time is nobody's business.
+    #[test]
+    fn in_pieces_of_any_size_the_text_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open::<()>(dir.path(), Options::default()).unwrap();
+        let service = || "shop".to_owned();
+        for tick in 1..50_u64 {
+            let at = Moment::from_millis(tick * 5000);
+            // Series come and go.
+            let page = (0..tick % 7).map(|n| Sample {
+                series: Arc::new(Series::new(format!("s{n}"), vec![])),
+                value: tick as f64 / 4.0,
+            });
+            let sampled = Event::Sampled {
+                service: service(),
+                source: "app".to_owned(),
+                tick: at,
+                outcome: Outcome::Scraped(page.collect()),
+            };
+            journal.event(at, &sampled);
+            if tick % 10 == 0 {
+                let pushed = Event::Pushed {
+                    service: service(),
+                    source: "people".to_owned(),
+                    by: Person {
+                        name: "ann".to_owned(),
+                        roles: vec![],
+                    },
+                    push: Push::Said {
+                        name: "tickets".to_owned(),
+                        what: Said::Events(2),
+                        reason: String::new(),
+                    },
+                };
+                journal.event(at, &pushed);
+                let version = format!("v{tick}");
+                let released = Event::Released {
+                    service: service(),
+                    version,
+                };
+                journal.event(at, &released);
+            }
+        }
+        let _ = journal.commit().unwrap();
+        let past = Past::open(dir.path()).unwrap();
+        let text = |together| {
+            let mut out = Vec::new();
+            in_pieces(&past, "shop", Span::ALL, together, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let whole = text(TOGETHER);
+        for together in [0, 1, 30, 50, 100] {
+            assert_eq!(text(together), whole, "{together}");
+        }
+        let families: Vec<_> = whole
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        assert!(families.is_sorted(), "{families:?}");
+        assert!(whole.contains("tickets{backstop_source=\"people\"} 0 49.999\n"));
+        assert!(whole.contains("tickets{backstop_source=\"people\"} 8 200\n"));
+    }
 
     #[test]
     fn a_name_is_quoted_where_the_format_needs_it() {

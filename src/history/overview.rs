@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use super::export::Remarks;
 use super::stretch::{Stretch, Stretches};
 use crate::guard::{Command, Event, What};
 use crate::journal::{self, Body};
-use crate::model::{Moment, Outcome};
+use crate::model::{Moment, Outcome, Series};
 use crate::replay::{Entry, Past, PastError, Span};
 use crate::view::value;
 
@@ -344,8 +345,8 @@ struct Service {
     last_tick: Option<Moment>,
     /// The shortest time between two ticks: the interval.
     interval: Option<Duration>,
-    /// The agent started since the last tick.
-    started: bool,
+    /// Why there may be no tick since the last one.
+    away: Option<&'static str>,
     sources: BTreeMap<String, Source>,
     gaps: Stretches,
     releases: Vec<Released>,
@@ -358,9 +359,9 @@ struct Source {
     span: Option<Span>,
     sampled: u64,
     failed: u64,
-    series: BTreeSet<crate::model::Series>,
+    series: BTreeSet<Series>,
     /// The page before, to look up only what is new on this one.
-    page: Vec<std::sync::Arc<crate::model::Series>>,
+    page: Vec<Arc<Series>>,
     samples: u64,
     gaps: Stretches,
 }
@@ -373,9 +374,6 @@ fn widen(span: &mut Option<Span>, at: Moment) {
 
 impl Seen {
     fn service(&mut self, name: &str) -> &mut Service {
-        if !self.services.contains_key(name) {
-            self.services.insert(name.to_owned(), Service::default());
-        }
         self.services.entry(name.to_owned()).or_default()
     }
 
@@ -403,8 +401,11 @@ impl Seen {
             }
             Body::Event(Event::Restarted { .. }) if entry.own => {
                 for service in self.services.values_mut() {
-                    service.started = true;
+                    service.away.get_or_insert("the agent did not run");
                 }
+            }
+            Body::Event(Event::Removed { service }) if wanted(service) => {
+                self.service(service).away = Some("its policy was removed");
             }
             Body::Commands { commands, .. } if span.has(entry.at) => {
                 for command in commands {
@@ -429,9 +430,6 @@ impl Seen {
 impl Service {
     fn sampled(&mut self, source: &str, at: Moment, outcome: &Outcome) {
         widen(&mut self.span, at);
-        if !self.sources.contains_key(source) {
-            self.sources.insert(source.to_owned(), Source::default());
-        }
         let source = self.sources.entry(source.to_owned()).or_default();
         widen(&mut source.span, at);
         source.sampled += 1;
@@ -440,7 +438,7 @@ impl Service {
                 source.samples += samples.len() as u64;
                 let same = source.page.len() == samples.len()
                     && (source.page.iter().zip(samples))
-                        .all(|(before, now)| std::sync::Arc::ptr_eq(before, &now.series));
+                        .all(|(before, now)| Arc::ptr_eq(before, &now.series));
                 if !same {
                     source.page = samples.iter().map(|s| s.series.clone()).collect();
                     for sample in samples {
@@ -469,16 +467,12 @@ impl Service {
             let interval = self.interval.map_or(apart, |known| known.min(apart));
             self.interval = Some(interval);
             if apart > interval * APART {
-                let reason = if self.started {
-                    "the agent did not run, or had no policy of it"
-                } else {
-                    "the agent stood still, or had no policy of it"
-                };
+                let reason = self.away.unwrap_or("the agent stood still");
                 self.gaps.between(last, at, reason);
             }
         }
         self.last_tick = Some(at);
-        self.started = false;
+        self.away = None;
     }
 
     fn told(self, service: String) -> ServicePast {

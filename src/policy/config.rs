@@ -63,7 +63,14 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Config> {
         0..0,
         "the agent config".into(),
         String::new(),
-        &["http", "public_url", "roles", "tokens", "notifiers", "history"],
+        &[
+            "http",
+            "public_url",
+            "roles",
+            "tokens",
+            "notifiers",
+            "history",
+        ],
         r,
     );
     let http = match keys.get("http") {

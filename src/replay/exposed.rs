@@ -44,7 +44,9 @@ pub struct Exposed {
     /// By slot.
     series: Vec<Series>,
     slots: FxHashMap<Series, usize>,
-    sources: BTreeMap<String, Source>,
+    sources: Vec<Source>,
+    /// The places of these, by name.
+    places: BTreeMap<String, usize>,
     /// Samples of pages that are named as the recording's own series.
     pub passed_over: u64,
     running: Running,
@@ -95,7 +97,8 @@ impl Exposed {
             span,
             series: Vec::new(),
             slots: FxHashMap::default(),
-            sources: BTreeMap::new(),
+            sources: Vec::new(),
+            places: BTreeMap::new(),
             passed_over: 0,
             running: Running::Unknown,
             policy: None,
@@ -113,7 +116,7 @@ impl Exposed {
         self.running = Running::Unknown;
         self.policy = None;
         self.passed_over = 0;
-        for source in self.sources.values_mut() {
+        for source in &mut self.sources {
             for word in source.words.values_mut() {
                 *word = Word {
                     slot: word.slot,
@@ -252,11 +255,14 @@ impl Exposed {
     }
 
     fn source(&mut self, name: &str) -> &mut Source {
-        // Looked up before it is named: there are millions.
-        if !self.sources.contains_key(name) {
-            self.sources.insert(name.to_owned(), Source::default());
-        }
-        self.sources.entry(name.to_owned()).or_default()
+        let place = if let Some(place) = self.places.get(name) {
+            *place
+        } else {
+            self.sources.push(Source::default());
+            self.places.insert(name.to_owned(), self.sources.len() - 1);
+            self.sources.len() - 1
+        };
+        &mut self.sources[place]
     }
 
     /// One of the series that say how a source answered.

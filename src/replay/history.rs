@@ -76,6 +76,12 @@ impl Recording {
             {
                 recorder.why(source, entry.at, gap);
             }
+            if let Body::Lost(lost) = &entry.body
+                && span.has(entry.at)
+                && remarks.len() < MOST_TOLD
+            {
+                remarks.push(format!("records were not kept: {}", lost.why));
+            }
             deeds.take(&entry);
         }
         if let Some(fault) = fault {
