@@ -31,8 +31,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "act", "control", "guard", "journal", "judge", "policy", "process", "sense", "tell",
-            "view",
+            "act", "control", "guard", "journal", "judge", "policy", "process", "replay", "sense",
+            "tell", "view",
         ],
     ),
     // Of `sense` it needs the parser of exposition lines, which is pure.

@@ -482,6 +482,7 @@ fn nobody_can_send_a_plan_that_is_no_rollback_to_a_release() {
         reason: "a try".into(),
         to: to.map(str::to_owned),
         plan: Some("validate".into()),
+        drill: false,
     };
     world.step(order(Some("v1")));
     assert_eq!(world.names(), [""; 0]);

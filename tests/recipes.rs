@@ -139,6 +139,7 @@ fn drive(name: &str, text: &str, fakes: &Path) -> Vec<String> {
         reason: "a rehearsal".into(),
         to: releases.then(|| "v1".into()),
         plan: None,
+        drill: false,
     });
     let mut ran = Vec::new();
     loop {

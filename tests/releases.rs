@@ -318,6 +318,7 @@ fn a_rollback_to_what_a_person_called_bad_is_refused_with_that_word() {
         reason: "now".into(),
         to: Some("v1".into()),
         plan: None,
+        drill: false,
     });
     assert!(world.orders.is_empty());
     assert_eq!(
@@ -389,6 +390,7 @@ fn a_release_that_a_person_named_is_not_exchanged_for_another() {
         reason: "now".into(),
         to: Some("v2".into()),
         plan: None,
+        drill: false,
     });
     world.end(HowEnded::Exited(1));
     assert_eq!(world.ordered(), ["exists v2"]);
@@ -490,6 +492,7 @@ fn a_person_says_that_a_release_is_irreversible_and_takes_it_back() {
         reason: "now".into(),
         to: Some("v2".into()),
         plan: None,
+        drill: false,
     });
     assert!(world.ordered().is_empty(), "not by a person either");
     world.say("v3", Word::Reversible);
@@ -507,6 +510,7 @@ fn a_release_that_nobody_can_place_is_not_known_to_be_after_a_migration() {
         reason: "now".into(),
         to: Some("v0".into()),
         plan: None,
+        drill: false,
     });
     assert!(world.orders.is_empty());
     let why = world.last(What::Refused);

@@ -26,6 +26,10 @@ impl Units {
             &shipped("backstop.service")
                 .replace("/usr/bin/backstop", env!("CARGO_BIN_EXE_backstop")),
         );
+        for unit in ["backstop-drill@.service", "backstop-drill@.timer"] {
+            let program = env!("CARGO_BIN_EXE_backstop");
+            units.write(unit, &shipped(unit).replace("/usr/bin/backstop", program));
+        }
         units.write(
             "backstop-rollback@.service",
             &shipped("backstop-rollback@.service")
@@ -56,6 +60,8 @@ impl Units {
             "--man=no",
             "./backstop.service",
             "./backstop-rollback@checkout.service",
+            "./backstop-drill@checkout.service",
+            "./backstop-drill@checkout.timer",
         ]);
         let mut said = text(&out);
         if !out.status.success() {
@@ -147,6 +153,35 @@ fn the_sandbox_scores_at_most_one_and_a_half() {
             "./backstop.service",
         ]);
         assert!(!out.status.success(), "{}", text(&out));
+    }
+}
+
+#[test]
+fn the_drill_s_sandbox_scores_at_most_one() {
+    if has("systemd-analyze") {
+        let units = Units::new("drill-score");
+        let out = units.analyze(&[
+            "security",
+            "--offline=yes",
+            "--no-pager",
+            "--threshold=10",
+            "./backstop-drill@checkout.service",
+        ]);
+        assert!(out.status.success(), "{}", text(&out));
+    }
+}
+
+#[test]
+fn a_drill_comes_each_week_and_is_made_up_for() {
+    let timer = shipped("backstop-drill@.timer");
+    for line in ["RandomizedDelaySec=4h", "Persistent=yes"] {
+        assert!(timer.lines().any(|l| l == line), "{line}");
+    }
+    let when = timer.lines().find_map(|l| l.strip_prefix("OnCalendar="));
+    if has("systemd-analyze") {
+        let units = Units::new("calendar");
+        let out = units.analyze(&["calendar", "--iterations=2", when.unwrap()]);
+        assert!(out.status.success(), "{}", text(&out));
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod http;
 mod preflight;
+mod ready;
 mod run;
 mod symlink;
 mod systemd;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use preflight::preflight;
+pub use ready::ready;
 
 use crate::model::{Action, HowEnded, Output, StepEnd};
 pub use crate::process::{GRACE, OutputLine, Problem, Rest, reap_orphans};

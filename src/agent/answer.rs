@@ -46,6 +46,7 @@ impl Keeper {
             Request::Diagnosis(answer) => {
                 let _ = answer.send(self.diagnosis());
             }
+            Request::Drill { order, answer } => self.drill(&order, answer),
             Request::Chronicle {
                 incident,
                 samples,

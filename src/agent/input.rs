@@ -1,5 +1,6 @@
 //! What reaches the loop that judges, from the tasks around it.
 
+use super::drill::Rehearsed;
 use super::reload::Shelf;
 use super::sampler::Batch;
 use crate::control::Reloaded;
@@ -24,6 +25,8 @@ pub(super) enum Input {
         /// Why the journal kept its start not, if it did not.
         not_durable: Option<String>,
     },
+    /// A drill is over, or there was none.
+    Rehearsed(Box<Rehearsed>),
     /// The policies were read.
     Read {
         shelf: Box<Shelf>,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::AgentError;
 use super::clock::Clock;
 use super::courier::Letter;
+use super::drill::Watch;
 use super::input::Input;
 use super::metrics::Metrics;
 use super::reload::{Catalogue, Shelf};
@@ -28,7 +29,7 @@ use super::stop::{GRACE, Stop, WRITE};
 use super::systemd::Manager;
 use crate::control::{Refusals, Reloaded, Request};
 use crate::guard::{Command, Engine, Event, Notice, Snapshot};
-use crate::model::Moment;
+use crate::model::{Config, Moment};
 use crate::tell::Outbox;
 
 /// How often the engine's state is written whole, so that a start has little to
@@ -68,6 +69,10 @@ pub(super) struct Keeper {
     pub(super) state: PathBuf,
     /// Tasks that end when they are done.
     pub(super) errands: JoinSet<()>,
+    /// Drills that go on, by service: what they look out for.
+    pub(super) drills: BTreeMap<String, Watch>,
+    /// Who holds which role, and how people are reached.
+    pub(super) config: Arc<Config>,
     /// Steps that run, and how to end them.
     pub(super) running: BTreeMap<(u64, usize), oneshot::Sender<()>>,
     /// Steps that are to be ended and have not begun.
@@ -122,6 +127,7 @@ pub(super) struct Parts {
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) state: PathBuf,
+    pub(super) config: Arc<Config>,
 }
 
 impl Keeper {
@@ -141,6 +147,8 @@ impl Keeper {
             inputs: parts.inputs,
             state: parts.state,
             errands: JoinSet::new(),
+            drills: BTreeMap::new(),
+            config: parts.config,
             running: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             stopping: false,
@@ -255,6 +263,7 @@ impl Keeper {
     /// Steps a fact, and begins what it leads to.
     pub(super) fn step(&mut self, event: Event) -> Vec<Command> {
         let at = self.clock.now();
+        self.show(at, &event);
         let commands = self.engine.step(at, event.clone());
         self.view = None;
         self.steps.push(Stepped {
@@ -294,6 +303,7 @@ impl Keeper {
                 end,
                 not_durable,
             } => self.finished(&order, end, not_durable),
+            Input::Rehearsed(rehearsed) => self.rehearsed(*rehearsed),
             Input::Read {
                 shelf: found,
                 answers,
@@ -493,7 +503,10 @@ impl Keeper {
                     Input::Finished { order, end, not_durable } => {
                         self.finished(&order, end, not_durable);
                     }
-                    Input::Ticked(_) | Input::Intended { .. } | Input::Read { .. } => {}
+                    Input::Ticked(_)
+                    | Input::Intended { .. }
+                    | Input::Rehearsed(_)
+                    | Input::Read { .. } => {}
                 },
                 () = sleep_until(late) => {
                     tracing::warn!(

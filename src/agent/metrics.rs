@@ -20,7 +20,7 @@ use crate::sense::Sampled;
 use crate::tell::Counts;
 
 /// Every metric: its name as it is exposed, its type, its help.
-pub const METRICS: [(&str, &str, &str); 27] = [
+pub const METRICS: [(&str, &str, &str); 30] = [
     (
         "backstop_build_info",
         "gauge",
@@ -107,6 +107,21 @@ pub const METRICS: [(&str, &str, &str); 27] = [
         "Rollbacks that ended, by service and outcome.",
     ),
     (
+        "backstop_drill_last_success",
+        "gauge",
+        "1 if all was as it should be at a service's last drill, else 0; absent before the first.",
+    ),
+    (
+        "backstop_drill_last_timestamp_seconds",
+        "gauge",
+        "When that drill began, in Unix seconds.",
+    ),
+    (
+        "backstop_drill_last_duration_seconds",
+        "gauge",
+        "How long that drill took.",
+    ),
+    (
         "backstop_policy_last_reload_successful",
         "gauge",
         "1 if every policy file was taken at the last reading, else 0.",
@@ -182,6 +197,9 @@ pub(super) struct Metrics {
     held: Numbers,
     phase: Numbers,
     incidents: Numbers,
+    drill_success: Numbers,
+    drill_timestamp: Numbers,
+    drill_duration: Numbers,
     reload_successful: Number,
     reload_timestamp: Number,
     problems: Number,
@@ -238,6 +256,17 @@ impl Metrics {
             incidents: register(r, "backstop_incidents_open", Numbers::default()),
             notes: register(r, "backstop_notes_total", Counters::default()),
             runs: register(r, "backstop_runs_total", Counters::default()),
+            drill_success: register(r, "backstop_drill_last_success", Numbers::default()),
+            drill_timestamp: register(
+                r,
+                "backstop_drill_last_timestamp_seconds",
+                Numbers::default(),
+            ),
+            drill_duration: register(
+                r,
+                "backstop_drill_last_duration_seconds",
+                Numbers::default(),
+            ),
             reload_successful: register(
                 r,
                 "backstop_policy_last_reload_successful",
@@ -351,7 +380,7 @@ impl Metrics {
     }
 
     /// The families that are read off the engine's state.
-    const fn numbers(&self) -> [&Numbers; 8] {
+    const fn numbers(&self) -> [&Numbers; 11] {
         [
             &self.signal,
             &self.source_up,
@@ -361,6 +390,9 @@ impl Metrics {
             &self.held,
             &self.phase,
             &self.incidents,
+            &self.drill_success,
+            &self.drill_timestamp,
+            &self.drill_duration,
         ]
     }
 
@@ -411,6 +443,15 @@ impl Metrics {
             self.phase.get_or_create(&of).set(1.0);
             let open = f64::from(service.incident.is_some());
             self.incidents.get_or_create(&one(name)).set(open);
+            if let Some(drill) = &service.drill {
+                let passed = f64::from(drill.passed());
+                self.drill_success.get_or_create(&one(name)).set(passed);
+                let began = drill.began.unix_millis(service.wall_ahead_ms) as f64;
+                let began_s = began / 1000.0;
+                self.drill_timestamp.get_or_create(&one(name)).set(began_s);
+                let took = drill.took.as_secs_f64();
+                self.drill_duration.get_or_create(&one(name)).set(took);
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod clock;
 mod courier;
 mod curves;
 mod dispatch;
+mod drill;
 mod error;
 mod http;
 mod input;
@@ -26,6 +27,7 @@ mod look;
 mod metrics;
 mod recalled;
 mod recovery;
+mod rehearsal;
 mod release;
 mod reload;
 mod roster;
@@ -126,8 +128,9 @@ async fn guard(
     let (agent, requests) = control::Agent::new();
 
     // Read once: a changed config takes a restart.
-    let (_, roles) = tokio::sync::watch::channel(Arc::new(config.clone()));
-    let links = links(setup, config, http.is_some(), &roles);
+    let config = Arc::new(config.clone());
+    let (_, roles) = tokio::sync::watch::channel(Arc::clone(&config));
+    let links = links(setup, &config, http.is_some(), &roles);
     let outbox = {
         let clock = clock.clone();
         let time = Arc::new(move || (clock.now(), clock.wall_ahead_ms()));
@@ -163,6 +166,7 @@ async fn guard(
         reloads,
         inputs,
         state: setup.state.clone(),
+        config,
         clock,
     });
     tracing::info!(

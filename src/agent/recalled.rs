@@ -47,6 +47,8 @@ struct Word {
     seq: u64,
     by: Person,
     yes: bool,
+    /// It ordered a drill.
+    drill: bool,
 }
 
 impl Recalled {
@@ -103,11 +105,19 @@ impl Recalled {
                 seq,
                 by: by.clone(),
                 yes: *approve,
+                drill: false,
             }),
-            Event::Acknowledged { by, .. } | Event::Ordered { by, .. } => Some(Word {
+            Event::Ordered { by, drill, .. } => Some(Word {
                 seq,
                 by: by.clone(),
                 yes: true,
+                drill: *drill,
+            }),
+            Event::Acknowledged { by, .. } => Some(Word {
+                seq,
+                by: by.clone(),
+                yes: true,
+                drill: false,
             }),
             _ => None,
         };
@@ -163,6 +173,7 @@ impl Recalled {
             update_due: note.at,
             notices: 0,
             questions: 0,
+            drill: self.word.as_ref().is_some_and(|word| word.drill),
         });
     }
 

@@ -44,5 +44,6 @@ fn notice(notifier: &str, clock: &Clock, unix_ms: i64) -> Notice {
         stop: String::new(),
         question: None,
         notify: vec![notifier.to_owned()],
+        drill: false,
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod completions;
 mod demo;
 mod deploy;
+mod drill;
 mod error;
 mod freeze;
 mod history;
@@ -82,6 +83,7 @@ enum Command {
     Ack(ack::Args),
     Loss(loss::Args),
     Rollback(rollback::Args),
+    Drill(drill::Args),
     Abort(abort::Args),
     Freeze(freeze::Args),
     Unfreeze(unfreeze::Args),
@@ -156,6 +158,7 @@ impl Cli {
             Command::Ack(args) => ack::run(args, &socket()),
             Command::Loss(args) => loss::run(args, &socket()),
             Command::Rollback(args) => rollback::run(args, &socket()),
+            Command::Drill(args) => drill::run(args, &socket()),
             Command::Abort(args) => abort::run(args, &socket()),
             Command::Freeze(args) => freeze::run(args, &socket()),
             Command::Unfreeze(args) => unfreeze::run(args, &socket()),

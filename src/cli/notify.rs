@@ -28,8 +28,8 @@ enum What {
 ///
 /// Delivers it once, at once and directly, by the config on disk and as the
 /// user who asks: no agent has to run, and none is disturbed. Prints what the
-/// receiver said; exits with 1 if it was not reached. PagerDuty keeps an alert
-/// open, for you to resolve; GitHub's issue is closed again.
+/// receiver said; exits with 1 if it was not reached. What it opens is closed
+/// again: PagerDuty's alert is resolved, GitHub's issue closed.
 #[derive(Debug, clap::Args)]
 struct Test {
     /// The notifier, by its name in the config.

@@ -11,8 +11,10 @@ use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::drill::{DRILL_PATIENCE, Drill};
 use super::peer::group_name;
 use super::protocol::{Problem, Taken};
+use crate::view::DrillReport;
 
 /// How long an answer may take: longer than the agent itself waits.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -135,6 +137,20 @@ impl Client {
             return Ok(taken);
         }
         Err(problem(StatusCode::CONFLICT, &bytes))
+    }
+
+    /// Has a plan of a service rehearsed, and awaits the report.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn drill(&self, service: &str, drill: &Drill) -> Result<DrillReport, ClientError> {
+        let route = url(&["services", service, "drill"]);
+        let request = self.http.post(route).json(drill);
+        let answer = self
+            .send(request.timeout(DRILL_PATIENCE + PATIENCE))
+            .await?;
+        self.read(answer).await
     }
 
     /// Has the agent do what takes no words, such as `reload`.

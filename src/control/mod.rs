@@ -16,6 +16,7 @@
 //! | `GET incidents/N/report/html` | the same as one HTML file |
 //! | `POST incidents/N/approve`, `reject`, `ack`, `abort` | takes [`Answer`] |
 //! | `POST services/NAME/rollback` | takes [`Rollback`] |
+//! | `POST services/NAME/drill` | takes [`Drill`], answers a [`DrillReport`](crate::view::DrillReport); executed, as an order |
 //! | `POST services/NAME/freeze` | takes [`Freeze`] |
 //! | `POST services/NAME/unfreeze` | takes [`Unfreeze`] |
 //! | `POST services/NAME/deploy` | takes [`Deploy`] |
@@ -34,6 +35,7 @@
 mod answer;
 mod client;
 mod door;
+mod drill;
 mod intake;
 mod line;
 mod links;
@@ -48,15 +50,20 @@ mod webhook;
 
 pub use client::{Client, ClientError};
 pub use door::{Door, DoorError};
+pub use drill::{DRILL_PATIENCE, Drill, MAX_DRILL, parse_drill};
 pub use intake::MAX_INTAKE;
 pub use line::Line;
 pub use links::{KeyError, Links};
+pub use peer::holders;
 pub use protocol::{
     Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, Loss, MAX_BODY, Malformed, Problem, Push,
     Rollback, Taken, Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze,
     parse_lease, parse_loss, parse_number, parse_push, parse_rollback, parse_said, parse_unfreeze,
 };
-pub use request::{Agent, Chronicle, Diagnosis, Gone, Reloaded, Request, Stepped};
+pub use request::{
+    Agent, Chronicle, Diagnosis, DrillOrder, Gone, NoDrill, Reloaded, Request, ScenarioText,
+    Stepped,
+};
 pub use server::Api;
 pub use tokens::{Refusals, sha256};
 pub use webhook::{MOST_ALERTS, Webhook, parse_webhook};

@@ -118,6 +118,7 @@ pub(super) async fn order(
                 reason: order.reason,
                 to: order.to,
                 plan: order.plan,
+                drill: false,
             }
         }
         "freeze" => freeze(&api, peer, &name, &body).await?,
@@ -170,7 +171,7 @@ pub(super) async fn order(
             }
         }
         _ => {
-            let known = "rollback, freeze, unfreeze, deploy, release and push";
+            let known = "rollback, drill, freeze, unfreeze, deploy, release and push";
             return Err(unknown(&word, known));
         }
     };

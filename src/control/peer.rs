@@ -14,7 +14,7 @@ use std::path::Path;
 use tokio::net::UnixStream;
 
 use crate::guard::Person;
-use crate::model::Config;
+use crate::model::{Config, Role};
 
 /// The process at the other end, as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,35 @@ impl Accounts {
         Person { name, roles }
     }
 
+    /// The users who hold a role, by name: those that it names, and those of its
+    /// groups.
+    fn holders(&self, role: &Role) -> BTreeSet<String> {
+        let mut holders: BTreeSet<String> = role.users.iter().cloned().collect();
+        for line in self.group.lines() {
+            let mut fields = line.split(':');
+            let name = fields.next().unwrap_or_default();
+            if !role.groups.iter().any(|group| group == name) {
+                continue;
+            }
+            let gid = fields.nth(1).and_then(|gid| gid.parse::<u32>().ok());
+            let members = fields.next().unwrap_or_default().split(',');
+            let members = members.map(str::trim).filter(|member| !member.is_empty());
+            holders.extend(members.map(str::to_owned));
+            holders.extend(gid.into_iter().flat_map(|gid| self.users_of(gid)));
+        }
+        holders
+    }
+
+    /// The users whose primary group this is.
+    fn users_of(&self, group: u32) -> impl Iterator<Item = String> {
+        self.passwd.lines().filter_map(move |line| {
+            let mut fields = line.split(':');
+            let name = fields.next().filter(|n| !n.is_empty())?;
+            let gid: u32 = fields.nth(2)?.parse().ok()?;
+            (gid == group).then(|| name.to_owned())
+        })
+    }
+
     /// The first user with this number, as `getpwuid` has it, and its group.
     fn user(&self, uid: u32) -> Option<(&str, u32)> {
         self.passwd.lines().find_map(|line| {
@@ -98,6 +127,11 @@ impl Accounts {
     }
 }
 
+/// The users of this machine who hold a role now, by name.
+pub async fn holders(role: &Role) -> BTreeSet<String> {
+    Accounts::read().await.holders(role)
+}
+
 /// The name of a group by its number, for messages.
 pub(super) fn group_name(gid: u32) -> Option<String> {
     let groups = std::fs::read_to_string("/etc/group").ok()?;
@@ -122,7 +156,6 @@ async fn text(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Role;
 
     fn accounts() -> Accounts {
         Accounts {
@@ -177,6 +210,17 @@ mod tests {
             person(1001, 100),
             known("bob", &["on-call", "technical-lead"])
         );
+    }
+
+    #[test]
+    fn a_role_is_held_by_the_members_of_its_groups_too() {
+        let held = |role: &str| -> Vec<String> {
+            let holders = accounts().holders(&config().roles[role]);
+            holders.into_iter().collect()
+        };
+        assert_eq!(held("technical-lead"), ["ann", "bob"]);
+        assert_eq!(held("release-manager"), ["ann"]);
+        assert_eq!(held("on-call"), ["4242", "bob"]);
     }
 
     #[test]

@@ -395,8 +395,13 @@ fn parse_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Mal
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
-    if body.len() > MAX_BODY {
-        return Err(Malformed(format!("a body has at most {MAX_BODY} bytes")));
+    parse_within(body, MAX_BODY)
+}
+
+/// A body of at most so many bytes.
+pub(super) fn parse_within<T: DeserializeOwned>(body: &[u8], most: usize) -> Result<T, Malformed> {
+    if body.len() > most {
+        return Err(Malformed(format!("a body has at most {most} bytes")));
     }
     serde_json::from_slice(body)
         .map_err(|e| Malformed(format!("the body is not what is expected here: {e}")))
@@ -428,7 +433,7 @@ pub(super) fn words(text: &str) -> Result<String, Malformed> {
 }
 
 /// A role, plan or version.
-fn name(what: &str, text: &str) -> Result<String, Malformed> {
+pub(super) fn name(what: &str, text: &str) -> Result<String, Malformed> {
     if text.is_empty() {
         return Err(Malformed(format!("`{what}` is empty")));
     }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::guard::{Command, Event, Incident, Note, Snapshot};
+use crate::guard::{Command, Event, Incident, Note, Person, Snapshot};
 use crate::model::{Moment, Policy};
-use crate::view::{RanStep, Signals};
+use crate::view::{DrillReport, RanStep, Signals};
 
 /// A handle to the running agent.
 #[derive(Clone, Debug)]
@@ -38,6 +38,13 @@ pub enum Request {
     Reload(oneshot::Sender<Reloaded>),
     /// What the agent knows of itself.
     Diagnosis(oneshot::Sender<Diagnosis>),
+    /// Rehearses a plan. The answer comes when its last check is over.
+    Drill {
+        /// What is rehearsed.
+        order: Box<DrillOrder>,
+        /// Where the report goes.
+        answer: oneshot::Sender<Result<Box<DrillReport>, NoDrill>>,
+    },
     /// What the journal has of an incident.
     Chronicle {
         /// Its number.
@@ -48,6 +55,40 @@ pub enum Request {
         /// cannot be read just now.
         answer: oneshot::Sender<Option<Box<Chronicle>>>,
     },
+}
+
+/// A rehearsal that a person asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrillOrder {
+    /// The service.
+    pub service: String,
+    /// Who.
+    pub by: Person,
+    /// The plan, instead of `rollback`.
+    pub plan: Option<String>,
+    /// The version to go to, instead of the rule's.
+    pub to: Option<String>,
+    /// Samples that never were, to be played to a copy of the engine.
+    pub scenario: Option<ScenarioText>,
+}
+
+/// A scenario as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioText {
+    /// The file's name: a test file if it ends in `.toml`, else a recording.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// Why there was no rehearsal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoDrill {
+    /// Now, or of this plan, there can be none; why.
+    Refused(String),
+    /// The scenario cannot be read; why.
+    Malformed(String),
 }
 
 /// What the journal has of an incident.
@@ -188,6 +229,19 @@ impl Agent {
             answer,
         })
         .await
+    }
+
+    /// Rehearses a plan.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`]. Inside, why there was no rehearsal.
+    pub async fn drill(
+        &self,
+        order: DrillOrder,
+    ) -> Result<Result<Box<DrillReport>, NoDrill>, Gone> {
+        let order = Box::new(order);
+        self.ask(|answer| Request::Drill { order, answer }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {

@@ -25,7 +25,7 @@ use super::peer::{Accounts, Peer};
 use super::protocol::{MAX_BODY, Malformed, Problem, shown};
 use super::request::{Agent, Chronicle, Gone};
 use super::tokens::Refusals;
-use super::{answer, intake, orders, readings};
+use super::{answer, drill, intake, orders, readings};
 use crate::guard::{Person, Service, Snapshot};
 use crate::model::Config;
 
@@ -112,6 +112,10 @@ impl Api {
         let orders = Router::new()
             .route("/api/v1/incidents/{number}/{answer}", post(orders::answer))
             .route("/api/v1/services/{name}/{order}", post(orders::order))
+            .route(
+                "/api/v1/services/{name}/drill",
+                post(drill::drill).layer(DefaultBodyLimit::max(drill::MAX_DRILL)),
+            )
             .route("/api/v1/reload", post(orders::reload))
             .layer(Extension(self.clone()));
         bounded(self.readings().merge(orders).merge(self.intake()))

@@ -259,9 +259,16 @@ fn happen(
             reason,
             to,
             plan,
+            drill,
         } => {
             if let Some(guarded) = services.get_mut(&service) {
-                guarded.ordered(by, &reason, to, plan, desk);
+                guarded.ordered(by, &reason, (to, plan), drill, desk);
+            }
+            Touched::One(service)
+        }
+        Event::Drilled { service, drill } => {
+            if let Some(guarded) = services.get_mut(&service) {
+                guarded.drilled(drill, desk);
             }
             Touched::One(service)
         }

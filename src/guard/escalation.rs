@@ -60,6 +60,7 @@ impl Incident {
             update_due: desk.at + UPDATE_EVERY,
             notices: 0,
             questions: 0,
+            drill: false,
         }
     }
 
@@ -195,6 +196,7 @@ impl Service {
             next: next.to_owned(),
             stop: stop.to_owned(),
             notify,
+            drill: self.incident.as_ref().is_some_and(|i| i.drill),
         }));
     }
 

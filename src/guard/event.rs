@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Push;
+use super::{Drill, Push};
 use crate::model::{Moment, Outcome, Policy, StepEnd, Word};
 
 /// One fact.
@@ -127,6 +127,16 @@ pub enum Event {
         to: Option<String>,
         /// The plan, instead of `rollback`.
         plan: Option<String>,
+        /// It is a drill: the plan is really run, and no release is to blame.
+        #[serde(default)]
+        drill: bool,
+    },
+    /// A plan was rehearsed: nothing of it was run but what only looks.
+    Drilled {
+        /// The service.
+        service: String,
+        /// What came of it.
+        drill: Drill,
     },
     /// A person stopped a running rollback.
     Aborted {

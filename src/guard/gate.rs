@@ -127,7 +127,7 @@ impl Service {
         }
     }
 
-    fn settled(&self, at: Moment) -> Result<(), String> {
+    pub(super) fn settled(&self, at: Moment) -> Result<(), String> {
         let Some((rule, deployed)) = self.policy.release.as_ref().zip(self.releases.deployed)
         else {
             return Ok(());
@@ -143,7 +143,7 @@ impl Service {
         ))
     }
 
-    fn blamed(&self, since: Option<Moment>) -> Result<(), String> {
+    pub(super) fn blamed(&self, since: Option<Moment>) -> Result<(), String> {
         let Some(blame) = self.policy.release.as_ref().and_then(|r| r.blame) else {
             return Ok(());
         };
@@ -196,7 +196,13 @@ impl Service {
         runs.filter(alike)
     }
 
-    fn cooled(&self, name: &str, plan: &Plan, shadow: bool, at: Moment) -> Result<(), String> {
+    pub(super) fn cooled(
+        &self,
+        name: &str,
+        plan: &Plan,
+        shadow: bool,
+        at: Moment,
+    ) -> Result<(), String> {
         let counted = self.counted(name, plan, shadow);
         let Some(ended) = counted.filter_map(|run| run.ended).max() else {
             return Ok(());

@@ -58,6 +58,10 @@ pub struct Incident {
     /// Questions asked so far.
     #[serde(default)]
     pub questions: u32,
+    /// It was opened for a drill: a person ordered the plan to be run, and
+    /// nothing is the matter.
+    #[serde(default)]
+    pub drill: bool,
 }
 
 impl Incident {

@@ -59,7 +59,11 @@ impl Incident {
 }
 
 /// The number on the last line that a query printed.
-fn number(end: &StepEnd) -> Result<f64, String> {
+///
+/// # Errors
+///
+/// Why there is none, in a sentence.
+pub fn counted(end: &StepEnd) -> Result<f64, String> {
     let text = if end.output.tail.is_empty() {
         &end.output.head
     } else {
@@ -89,7 +93,7 @@ impl Service {
         desk: &mut Desk<'_>,
     ) -> Result<(), String> {
         let counted = if end.how.is_success() {
-            number(end)
+            counted(end)
         } else {
             Err(end.how.to_string())
         };

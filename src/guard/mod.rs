@@ -7,12 +7,14 @@ mod checked;
 mod command;
 mod deployment;
 mod desk;
+mod drill;
 mod engine;
 mod escalation;
 mod event;
 mod gate;
 mod incident;
 mod levels;
+mod lookout;
 mod loss;
 mod note;
 mod notice;
@@ -31,13 +33,15 @@ mod verification;
 
 pub use board::{Board, Told};
 pub use command::{Command, Order};
+pub use drill::{Drill, GateAnswer, Rehearsal};
 pub use engine::Engine;
 pub use event::{Event, Freeze, Override, Person};
 pub use gate::Gate;
 pub use incident::{
     Acknowledgement, Approval, Fate, Held, Incident, LevelState, Outcome, RunRecord, StepRecord,
 };
-pub use loss::Loss;
+pub use lookout::{Lookout, Sight};
+pub use loss::{Loss, counted};
 pub use note::{Cause, Note, What};
 pub use notice::{Asked, Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};

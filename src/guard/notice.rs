@@ -50,6 +50,9 @@ pub struct Notice {
     pub question: Option<Box<Asked>>,
     /// Names of the notifiers to use.
     pub notify: Vec<String>,
+    /// It belongs to a drill: texts mark it.
+    #[serde(default)]
+    pub drill: bool,
 }
 
 /// What is asked, as far as an answer needs it.

@@ -402,15 +402,19 @@ impl Service {
     }
 
     /// A person ordered a rollback: the same gates but hold, cooldown and
-    /// budget.
+    /// budget. A drill is the same, but never in an incident.
     pub(crate) fn ordered(
         &mut self,
         by: Person,
         reason: &str,
-        to: Option<String>,
-        plan: Option<String>,
+        (to, plan): (Option<String>, Option<String>),
+        drill: bool,
         desk: &mut Desk<'_>,
     ) {
+        if let Some(refusal) = self.undrillable().filter(|_| drill) {
+            self.note(What::Refused, None, None, &refusal, desk);
+            return;
+        }
         let plan = plan.unwrap_or_else(|| "rollback".to_owned());
         let unchecked = match to {
             Some(_) => Unchecked::Escalate,
@@ -443,7 +447,11 @@ impl Service {
                 None,
                 self.releases.running.clone(),
             ));
-            let reason = format!("{} ordered a rollback: {reason}", by.name);
+            if let Some(incident) = &mut self.incident {
+                incident.drill = drill;
+            }
+            let what = if drill { "drill" } else { "rollback" };
+            let reason = format!("{} ordered a {what}: {reason}", by.name);
             self.note(What::Opened, None, None, &reason, desk);
             self.tell_opened(&reason, desk);
         }

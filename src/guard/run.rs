@@ -496,7 +496,7 @@ impl Service {
         self.close_record(run.ticket, desk.at);
         self.start_evidence_anew(desk);
         if let Some(broken) = run.broken {
-            self.set_outcome(run.ticket, broken.outcome);
+            self.set_outcome(run.ticket, broken.outcome, desk.at);
             let what = match broken.outcome {
                 Outcome::TimedOut => What::TimedOut,
                 Outcome::Aborted => What::Aborted,
@@ -516,7 +516,9 @@ impl Service {
             return;
         }
         let target = run.values.get("target").cloned();
-        if let (Some(from), Some(_)) = (run.values.get("current"), &target) {
+        // A release that was left for a drill has done nothing wrong.
+        if let (Some(from), Some(_), false) = (run.values.get("current"), &target, self.is_drill())
+        {
             self.releases.condemn(from);
         }
         self.begin_verification(*run, desk);
@@ -585,11 +587,12 @@ impl Service {
         }
     }
 
-    /// The record of a run gets its outcome.
-    pub(crate) fn set_outcome(&mut self, ticket: u64, outcome: Outcome) {
+    /// The record of a run gets its outcome, and the drill that it was.
+    pub(crate) fn set_outcome(&mut self, ticket: u64, outcome: Outcome, at: Moment) {
         for run in self.records(ticket) {
             run.outcome = Some(outcome);
         }
+        self.executed(ticket, outcome, at);
     }
 
     pub(super) fn records(&mut self, ticket: u64) -> impl Iterator<Item = &mut RunRecord> {

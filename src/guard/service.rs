@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
-    Board, Cause, Command, Freeze, Incident, Note, NoticeKind, Outcome, Override, Person, Phase,
-    Releases, RunRecord, What,
+    Board, Cause, Command, Drill, Freeze, Incident, Note, NoticeKind, Outcome, Override, Person,
+    Phase, Releases, RunRecord, What,
 };
 use crate::judge::{Judge, Turn, TurnKind};
 use crate::model::{self, Finding, Moment, NoReading, Policy, Response, Short, Trigger, Verdict};
@@ -52,6 +52,9 @@ pub struct Retired {
     /// What sources were told.
     #[serde(default)]
     pub boards: BTreeMap<String, Board>,
+    /// The last drill.
+    #[serde(default)]
+    pub drill: Option<Drill>,
 }
 
 /// One guarded service.
@@ -92,6 +95,9 @@ pub struct Service {
     /// What the sources that listen were told, by their names.
     #[serde(default)]
     pub boards: BTreeMap<String, Board>,
+    /// The last drill, rehearsed or executed.
+    #[serde(default)]
+    pub drill: Option<Drill>,
     /// The policy was removed during a rollback: the service goes when it is
     /// verified, or was not.
     pub retiring: bool,
@@ -125,6 +131,7 @@ impl Service {
             wall_ahead_ms: 0,
             notices: before.notices,
             boards: before.boards,
+            drill: before.drill,
             retiring: false,
             policy,
         };
@@ -349,6 +356,7 @@ impl Service {
             closed: self.closed,
             notices: self.notices,
             boards: self.boards,
+            drill: self.drill,
         }
     }
 

@@ -58,7 +58,7 @@ impl Service {
             Short(desk.at.since(opened))
         );
         self.end_verification();
-        self.set_outcome(ticket, Outcome::Cured);
+        self.set_outcome(ticket, Outcome::Cured, desk.at);
         if let Some(incident) = &mut self.incident {
             incident.outcome = Some(Outcome::Cured);
         }
@@ -121,9 +121,10 @@ impl Service {
             )
         };
         self.end_verification();
-        self.set_outcome(verification.ticket, Outcome::NotCured);
+        self.set_outcome(verification.ticket, Outcome::NotCured, desk.at);
         self.note(What::NotCured, None, None, &reason, desk);
-        if verification.verify.otherwise == NotCured::Next {
+        // A drill goes no further than it was ordered to.
+        if verification.verify.otherwise == NotCured::Next && !self.is_drill() {
             match self.next_target(&verification, desk) {
                 Ok(target) => {
                     self.tell_about(
@@ -177,7 +178,7 @@ impl Service {
         };
         let ticket = verification.ticket;
         self.end_verification();
-        self.set_outcome(ticket, Outcome::Aborted);
+        self.set_outcome(ticket, Outcome::Aborted, desk.at);
         self.escalate(Outcome::Aborted, reason, desk);
     }
 

@@ -44,47 +44,39 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
         counterfactual: false,
         taken: &recording.taken,
     };
-    let (first, last) = recording.span;
     driver.step(
-        first,
+        recording.span.0,
         Event::Revised {
             policy: Arc::clone(&policy),
             hash: "replayed".to_owned(),
         },
     );
-    let mut facts = recording.facts();
-    let (mut tick, mut ticks) = (first, 0);
-    let mut to = first;
-    while tick <= last {
-        while let Some((at, fact)) = facts.next_by(tick) {
-            driver.fact(at, fact);
-        }
-        driver.step(
-            tick,
-            Event::Ticked {
-                service: policy.service.clone(),
-                tick,
-                wall_ahead_ms: 0,
-            },
-        );
-        ticks += 1;
-        to = tick;
-        tick = tick + policy.interval;
+    driver.play(recording, recording.span.0, remarks)
+}
+
+/// What would happen if these samples came now: the recording is played to a
+/// copy of a live engine ([`Engine::understudy`]), its first sample at the tick
+/// after the last one. The times of what it says count from the recording's
+/// start. `None` when the engine does not guard the service.
+pub(super) fn play(understudy: Engine, service: &str, recording: &Recording) -> Option<Replay> {
+    let guarded = understudy.state().services.get(service)?;
+    let policy = Arc::clone(&guarded.policy);
+    let last = guarded.last_tick.unwrap_or_default();
+    let start = understudy.state().now.max(last) + policy.interval;
+    let mut driver = Driver {
+        engine: understudy,
+        service: service.to_owned(),
+        policy,
+        heard: BTreeMap::new(),
+        events: Vec::new(),
+        counterfactual: false,
+        taken: &[],
+    };
+    let mut replayed = driver.play(recording, start, recording.remarks.clone());
+    for event in &mut replayed.told.events {
+        event.when = Moment::ZERO + event.when.since(start);
     }
-    let triggers = driver.summaries(&policy);
-    let seen_last = driver.seen();
-    Replay {
-        told: Told {
-            service: policy.service.clone(),
-            from: crate::view::value::time(first, 0),
-            to: crate::view::value::time(to, 0),
-            ticks,
-            triggers,
-            events: driver.events,
-        },
-        remarks,
-        seen_last,
-    }
+    Some(replayed)
 }
 
 /// The policy in shadow; without its release rule where the recording cannot
@@ -137,6 +129,47 @@ struct Driver<'r> {
 }
 
 impl Driver<'_> {
+    /// Plays a recording, its first fact at `start`.
+    fn play(&mut self, recording: &Recording, start: Moment, remarks: Vec<String>) -> Replay {
+        let policy = Arc::clone(&self.policy);
+        let (first, last) = recording.span;
+        // The wall clock is the recording's.
+        let ahead = |at: Moment| at.as_millis().cast_signed();
+        let wall_ahead_ms = ahead(first).saturating_sub(ahead(start));
+        let mut facts = recording.facts();
+        let (mut tick, mut ticks) = (first, 0);
+        let mut to = first;
+        while tick <= last {
+            while let Some((at, fact)) = facts.next_by(tick) {
+                self.fact(start + at.since(first), fact);
+            }
+            let now = start + tick.since(first);
+            self.step(
+                now,
+                Event::Ticked {
+                    service: policy.service.clone(),
+                    tick: now,
+                    wall_ahead_ms,
+                },
+            );
+            ticks += 1;
+            to = tick;
+            tick = tick + policy.interval;
+        }
+        Replay {
+            told: Told {
+                service: policy.service.clone(),
+                from: crate::view::value::time(first, 0),
+                to: crate::view::value::time(to, 0),
+                ticks,
+                triggers: self.summaries(&policy),
+                events: std::mem::take(&mut self.events),
+            },
+            remarks,
+            seen_last: self.seen(),
+        }
+    }
+
     fn fact(&mut self, at: Moment, fact: Fact<'_>) {
         let service = self.service.clone();
         let event = match fact {

@@ -145,7 +145,9 @@ impl<'p> Deeds<'p> {
             // A replay runs no steps, and rests on no journal of its own.
             | Event::Starting { .. }
             | Event::Finished { .. }
-            | Event::Distrusted { .. } => false,
+            | Event::Distrusted { .. }
+            // A rehearsal has changed nothing.
+            | Event::Drilled { .. } => false,
             Event::Declared { service, .. }
             | Event::Ordered { service, .. }
             | Event::Froze { service, .. }

@@ -13,6 +13,7 @@ mod history;
 mod past;
 mod recording;
 mod reel;
+mod scenario;
 mod tested;
 mod told;
 
@@ -27,5 +28,6 @@ pub use past::{Entries, Entry, Imported, Past, PastError, Span};
 pub(crate) use recording::Recorder;
 pub use recording::{Fault, Recording};
 pub(crate) use reel::{Fact, Facts};
+pub use scenario::{Played, Scenario, Unplayable};
 pub use tested::{Difference, Happened, Tested, test};
 pub use told::{Told, ToldEvent, TriggerSummary};

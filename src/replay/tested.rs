@@ -35,6 +35,9 @@ pub struct Tested {
     pub differences: Vec<Difference>,
     /// What its reader should know about how far it can be trusted.
     pub remarks: Vec<String>,
+    /// Everything that happened, in order.
+    #[serde(skip)]
+    pub happened: Vec<Happened>,
 }
 
 /// One expectation that was not met.
@@ -83,20 +86,31 @@ pub fn test(suite: &Suite) -> Vec<Tested> {
 }
 
 fn run(policy: &Policy, case: &Case) -> Tested {
+    held(policy, case, |recording| Ok(replay(policy, recording)))
+}
+
+/// Holds a case against what comes of playing it.
+pub(super) fn held(
+    policy: &Policy,
+    case: &Case,
+    play: impl FnOnce(&Recording) -> Result<Replay, String>,
+) -> Tested {
     let mut tested = Tested {
         name: case.name.clone(),
         line: case.place.line,
         passed: true,
         ticks: 0,
         differences: Vec::new(),
+        happened: Vec::new(),
         remarks: Vec::new(),
     };
-    let replayed = match recording(policy, case) {
-        Ok(recording) => replay(policy, &recording),
-        Err(fault) => {
-            // A checked test names only series that the policy reads.
+    // A checked test names only series that the policy reads.
+    let recording = recording(policy, case).map_err(|fault| fault.to_string());
+    let replayed = match recording.and_then(|recording| play(&recording)) {
+        Ok(replayed) => replayed,
+        Err(why) => {
             tested.passed = false;
-            tested.remarks.push(fault.to_string());
+            tested.remarks.push(why);
             return tested;
         }
     };
@@ -111,6 +125,7 @@ fn run(policy: &Policy, case: &Case) -> Tested {
     tested.differences.sort_by_key(|difference| difference.line);
     tested.passed = tested.differences.is_empty();
     tested.ticks = replayed.told.ticks;
+    tested.happened = replayed.told.events.iter().map(happened).collect();
     tested.remarks = replayed.remarks;
     tested
 }
@@ -300,7 +315,7 @@ fn from_start(event: &ToldEvent) -> Duration {
     event.when.since(Moment::ZERO)
 }
 
-fn happened(event: &ToldEvent) -> Happened {
+pub(super) fn happened(event: &ToldEvent) -> Happened {
     Happened {
         at: value::span(from_start(event)),
         event: event.event,

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::channel::{Attempt, Channel, Delivered, Failure};
 use super::http::{Call, READ, json_headers};
 use super::message::{Message, Texts};
-use super::secret::reveal;
+use super::secret::{Revealed, reveal};
 use super::template::Escape;
 use super::thread::Thread;
 use crate::guard::{Notice, NoticeKind};
@@ -79,6 +79,7 @@ fn severity(notice: &Notice) -> &'static str {
     );
     match notice.severity {
         _ if notice.mode == Mode::Shadow || notice.kind == NoticeKind::Test => "info",
+        _ if notice.drill && !failed => "info",
         _ if notice.kind == NoticeKind::Blind => "warning",
         Some(Severity::Critical) => "critical",
         Some(Severity::High) => "error",
@@ -104,24 +105,20 @@ impl Channel for PagerDuty {
             let view = Message::new(attempt.notice, None, &self.texts, Escape::Nothing).into_view();
             let mut event = self.event(what, attempt.notice, &view);
             event["routing_key"] = key.expose().into();
-            let call = Call {
-                method: Method::POST,
-                url: &format!("{}{path}", self.url.trim_end_matches('/')),
-                headers: json_headers(None)?,
-                body: event.to_string().into_bytes(),
-                timeout: self.timeout,
-                unix: attempt.unix,
-                hidden: &[&key],
-                read: READ,
-            };
-            let answer = call.send().await?;
-            // Only 202 says that the event was taken in; a portal in between
-            // answers 200 with a page.
-            if answer.status == StatusCode::ACCEPTED {
-                Ok(Delivered::saying(answer.in_words()))
-            } else {
-                Err(answer.failure())
+            let said = self.send(path, &event, &key, attempt.unix).await?;
+            if attempt.notice.kind != NoticeKind::Test {
+                return Ok(Delivered::saying(said));
             }
+            // A test opens an alert that no incident will ever resolve.
+            event["event_action"] = "resolve".into();
+            let resolved = self.send(path, &event, &key, attempt.unix).await;
+            Ok(Delivered::saying(match resolved {
+                Ok(_) => format!("{said}; the alert was resolved again"),
+                Err(why) => {
+                    let why = why.reason;
+                    format!("{said}; the alert is open, resolve it by hand: {why}")
+                }
+            }))
         })
     }
 
@@ -131,6 +128,34 @@ impl Channel for PagerDuty {
 }
 
 impl PagerDuty {
+    /// Sends an event. Returns what was answered.
+    async fn send(
+        &self,
+        path: &str,
+        event: &Value,
+        key: &Revealed,
+        unix: i64,
+    ) -> Result<String, Failure> {
+        let call = Call {
+            method: Method::POST,
+            url: &format!("{}{path}", self.url.trim_end_matches('/')),
+            headers: json_headers(None)?,
+            body: event.to_string().into_bytes(),
+            timeout: self.timeout,
+            unix,
+            hidden: &[key],
+            read: READ,
+        };
+        let answer = call.send().await?;
+        // Only 202 says that the event was taken in; a portal in between
+        // answers 200 with a page.
+        if answer.status == StatusCode::ACCEPTED {
+            Ok(answer.in_words())
+        } else {
+            Err(answer.failure())
+        }
+    }
+
     /// The event, without the key that lets it in.
     fn event(&self, what: What, notice: &Notice, view: &NoticeView) -> Value {
         let links: Vec<_> = self

@@ -191,6 +191,7 @@ pub(super) fn full() -> Notice {
         stop: "backstop ack 12  says that you look after it".into(),
         question: None,
         notify: vec!["slack".into()],
+        drill: false,
     }
 }
 

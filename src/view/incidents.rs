@@ -36,6 +36,9 @@ pub struct IncidentLine {
     pub outcome: Option<String>,
     /// Runs made in it.
     pub runs: usize,
+    /// It was opened for a drill.
+    #[serde(default)]
+    pub drill: bool,
 }
 
 /// One incident with its timeline.
@@ -127,10 +130,12 @@ pub fn list_text(lines: &[IncidentLine], style: Style) -> String {
             (None, None) => ("open".into(), Tone::Warning),
             (None, Some(_)) => ("closed".into(), Tone::Plain),
         };
-        let mut trigger = line
-            .trigger
-            .clone()
-            .unwrap_or_else(|| "a person's order".into());
+        let ordered = if line.drill {
+            "a drill"
+        } else {
+            "a person's order"
+        };
+        let mut trigger = line.trigger.clone().unwrap_or_else(|| ordered.into());
         let _ = write!(trigger, ", {}", line.severity);
         if line.mode == "shadow" {
             trigger.push_str(" [shadow]");
@@ -164,6 +169,7 @@ impl IncidentLine {
             lasting: value::span(incident.lasted(now)),
             outcome: incident.outcome.map(|o| Outcome::name(o).into()),
             runs: incident.runs.len(),
+            drill: incident.drill,
         }
     }
 }
@@ -225,9 +231,10 @@ impl IncidentView {
         } else {
             ""
         };
+        let drill = if line.drill { "[drill] " } else { "" };
         let trigger = line.trigger.as_deref().unwrap_or("a person's order");
         let head = style.fit(&format!(
-            "{shadow}incident {}: {}, {trigger}, {}: {outcome}",
+            "{shadow}{drill}incident {}: {}, {trigger}, {}: {outcome}",
             line.number, line.service, line.severity
         ));
         let mut out = format!("{}\n", style.paint(tone, &head));

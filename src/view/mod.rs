@@ -15,6 +15,9 @@ mod table;
 pub mod value;
 
 pub use notice::NoticeView;
-pub use report::{Bound, Curve, RanStep, Report, Signals};
+pub use report::{
+    Bound, Curve, DrillPoint, DrillReport, DrillTime, DrillVerdict, RanStep, Report, ScenarioEvent,
+    ScenarioReport, Signals,
+};
 pub use status::{AgentStatus, Status};
 pub use table::{NARROW, Style};

@@ -53,6 +53,7 @@ pub fn line(note: &Note) -> String {
         What::Ordered => format!("ordered by {}", reason()),
         What::Counted => format!("counted {}", reason()),
         What::Refused => format!("refused: {}", reason()),
+        What::Drilled => format!("drill: {}", reason()),
         What::Distrusted => format!("acting stopped: {}", reason()),
         What::LostTrack
         | What::Release

@@ -32,7 +32,7 @@ pub struct NoticeView {
     pub id: String,
     /// The kind, as [`NoticeKind::name`] has it.
     pub kind: &'static str,
-    /// One line, marked `[shadow]` in shadow.
+    /// One line, marked `[shadow]` in shadow and `[drill]` in a drill.
     pub title: String,
     /// What, where, since when, value, evidence, next and how to stop it: one
     /// line each, without the title.
@@ -43,6 +43,8 @@ pub struct NoticeView {
     pub host: String,
     /// `shadow` or `enforce`.
     pub mode: &'static str,
+    /// It belongs to a drill.
+    pub drill: bool,
     /// When the notice was made.
     pub at: String,
     /// The incident's number.
@@ -115,6 +117,7 @@ impl NoticeView {
             service: name(&notice.service),
             host: name(&notice.host),
             mode: mode(notice.mode),
+            drill: notice.drill,
             at: value::time(notice.at, notice.wall_ahead_ms),
             incident: notice.incident,
             severity: notice.severity.map(crate::model::Severity::name),
@@ -153,6 +156,9 @@ impl NoticeView {
         if mode == Mode::Shadow {
             title.push_str("[shadow] ");
         }
+        if self.drill {
+            title.push_str("[drill] ");
+        }
         title.push_str(&self.service);
         title.push_str(": ");
         title.push_str(&self.headline(kind, mode));
@@ -178,6 +184,7 @@ impl NoticeView {
             NoticeKind::Opened => match (trigger, self.severity) {
                 (Some(t), Some(s)) => format!("{t} fired, {s}"),
                 (Some(t), None) => format!("{t} fired"),
+                (None, _) if self.drill => "a person ordered a drill".into(),
                 (None, _) => "a person ordered a rollback".into(),
             },
             NoticeKind::Asked if shadow => format!("would ask whether to roll back{to}"),
@@ -245,6 +252,9 @@ impl NoticeView {
         }
         if mode == Mode::Shadow && !self.next.contains("shadow") {
             lines.push("This is shadow mode: nothing was run, and nothing will be.".into());
+        }
+        if self.drill && kind != NoticeKind::Test {
+            lines.push("This is a drill: a person ordered the plan to be run, really.".into());
         }
         lines.join("\n")
     }
@@ -511,6 +521,7 @@ mod tests {
             stop: stop.into(),
             question: None,
             notify: vec!["slack".into()],
+            drill: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::control::{Agent, Api, Diagnosis, Door, Reloaded, Request, Stepped};
+use backstop::control::{Agent, Api, Diagnosis, Door, NoDrill, Reloaded, Request, Stepped};
 use backstop::guard::{Engine, Event};
 use backstop::model::{Config, Gap, GapKind, Moment, Outcome, Role};
 use tokio::net::TcpListener;
@@ -178,6 +178,10 @@ async fn answer(mut engine: Engine, mut requests: mpsc::Receiver<Request>) {
                 journal_broken: None,
                 ailing: None,
             })),
+            Request::Drill { order, answer } => {
+                let why = format!("a drill of {} goes on already", order.service);
+                drop(answer.send(Err(NoDrill::Refused(why))));
+            }
             Request::Chronicle { answer, .. } => drop(answer.send(None)),
         }
     }

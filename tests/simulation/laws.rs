@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstop::guard::{
-    Command, Engine, Event, NoticeKind, Order, Outcome, Push, RunRecord, Said, Service, What,
+    Command, Drill, Engine, Event, NoticeKind, Order, Outcome, Push, RunRecord, Said, Service, What,
 };
-use backstop::model::{Mode, Moment, Otherwise, Response, Unit, Word};
+use backstop::model::{Mode, Moment, Otherwise, Response, Standing, Unit, Word};
 
 use crate::policies::SERVICE;
 
@@ -20,6 +20,10 @@ pub(crate) struct Laws {
     crossed: BTreeSet<String>,
     /// Where each run goes, as it was last judged.
     going: BTreeMap<u64, Option<String>>,
+    /// Incidents that a drill was.
+    drills: BTreeSet<u64>,
+    /// A drill that was not executed is being heard of.
+    drilled: bool,
     /// What a person is just saying of a release.
     word: Option<(String, Word)>,
     /// Runs whose release has been left behind: bad, until a person says more.
@@ -90,6 +94,7 @@ impl Laws {
                 self.distrusted = false;
             }
             Event::Distrusted { .. } => self.distrusted = true,
+            Event::Drilled { .. } => self.drilled = true,
             Event::Declared { version, word, .. } => {
                 match word {
                     Word::Good | Word::Unproven => self.bad.remove(version),
@@ -120,6 +125,7 @@ impl Laws {
             return;
         };
         Self::law_2_one_open_run(service);
+        self.law_15(service, commands);
         for record in &service.runs {
             if record.ticket > self.last_ticket {
                 self.last_ticket = record.ticket;
@@ -240,6 +246,10 @@ impl Laws {
             .collect();
         let next = incident.runs.iter().filter(|r| !r.shadow).count() > 1;
         let by_person = record.ordered_by.is_some();
+        assert!(
+            !incident.drill || (by_person && !next && incident.trigger.is_empty()),
+            "law 15: a drill goes no further than it was ordered to"
+        );
         assert!(
             self.frozen_until.is_none_or(|until| until <= now) && !self.distrusted,
             "law 1: acted while frozen"
@@ -407,7 +417,8 @@ impl Laws {
                 other => panic!("law 7: a run ended as {other:?}"),
             }
             let whole = matches!(outcome, Outcome::Cured | Outcome::NotCured);
-            if whole && record.to.is_some() && self.left.insert(record.ticket) {
+            let blamed = whole && !self.drills.contains(&record.incident);
+            if blamed && record.to.is_some() && self.left.insert(record.ticket) {
                 self.bad.extend(record.from.clone());
             }
         }
@@ -418,9 +429,57 @@ impl Laws {
         if let backstop::guard::Phase::Verifying(v) = &service.phase
             && v.target.is_some()
             && let Some(record) = service.runs.iter().find(|r| r.ticket == v.ticket)
+            && !self.drills.contains(&record.incident)
             && self.left.insert(record.ticket)
         {
             self.bad.extend(record.from.clone());
+        }
+    }
+
+    /// A drill is marked in everything that people hear of it, and in nothing
+    /// else; one that is not executed is a note, and no more.
+    fn law_15(&mut self, service: &Service, commands: &[Command]) {
+        let all = service.closed.iter().chain(&service.incident);
+        let drills = all.filter(|i| i.drill).map(|i| i.number);
+        self.drills.extend(drills);
+        for command in commands {
+            if let Command::Tell(notice) = command {
+                let drill = notice.incident.is_some_and(|n| self.drills.contains(&n));
+                assert_eq!(notice.drill, drill, "law 15: {notice:?}");
+            }
+        }
+        if std::mem::take(&mut self.drilled) {
+            let noted = |c: &&Command| matches!(c, Command::Note(n) if n.what == What::Drilled);
+            let notes = commands.iter().filter(noted).count();
+            assert_eq!(notes, 1, "law 15: {commands:?}");
+            let kept = service.drill.as_ref().expect("law 15: it is kept");
+            assert!(kept.failed.len() <= Drill::FAILED);
+        }
+        if let Some(incident) = service.incident.as_ref().filter(|i| i.drill) {
+            let condemned = incident.release.as_ref().and_then(|v| {
+                let mut seen = service.releases.seen.iter();
+                seen.find(|r| r.version == *v)
+            });
+            let bad = condemned.is_some_and(|r| r.standing == Standing::Bad);
+            let known = incident
+                .release
+                .as_ref()
+                .is_some_and(|v| self.bad.contains(v));
+            assert!(
+                !bad || known || self.word.is_some(),
+                "law 15: a drill blames a release"
+            );
+        }
+    }
+
+    /// A copy of the engine that plays what never was runs nothing.
+    pub(crate) fn law_16(commands: &[Command]) {
+        for command in commands {
+            match command {
+                Command::Run(order) => panic!("law 16: a copy orders {order:?}"),
+                Command::Tell(notice) => assert_eq!(notice.mode, Mode::Shadow, "law 16"),
+                Command::Note(_) | Command::Cancel { .. } => {}
+            }
         }
     }
 

@@ -35,6 +35,8 @@ struct Simulation {
     durable: Snapshot,
     /// Goes on from a snapshot beside the engine: law 10.
     twin: Option<Engine>,
+    /// Plays what never was, beside the engine: law 16.
+    understudy: Option<Engine>,
     /// Everything that happened: law 11.
     journal: Vec<(Moment, Event)>,
     commands: Vec<Vec<Command>>,
@@ -52,6 +54,7 @@ impl Simulation {
             engine: Engine::new(),
             durable: Snapshot::default(),
             twin: None,
+            understudy: None,
             journal: Vec::new(),
             commands: Vec::new(),
             from: None,
@@ -86,6 +89,22 @@ impl Simulation {
         self.laws.hear(at.max(before), guarded, &event);
         self.journal.push((at, event.clone()));
         let commands = self.engine.step(at, event.clone());
+        if self.rng.one_in(400) {
+            let whole = self.engine.snapshot();
+            // A drill is refused in an incident; whatever it says, it only looks.
+            let _ = self.engine.rehearse(SERVICE, None, None);
+            self.understudy = self.engine.understudy(SERVICE);
+            assert_eq!(
+                self.engine.snapshot(),
+                whole,
+                "law 16: a drill changes something"
+            );
+        }
+        if let Some(understudy) = &mut self.understudy
+            && minor
+        {
+            Laws::law_16(&understudy.step(at, event.clone()));
+        }
         if let Some(twin) = &mut self.twin {
             let same = twin.step(at, event);
             assert_eq!(commands, same, "law 10: a restored engine goes another way");

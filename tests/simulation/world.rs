@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{Alert, Event, Freeze, Order, Override, Person, Push, Said};
+use backstop::guard::{Alert, Drill, Event, Freeze, Order, Override, Person, Push, Said};
 use backstop::model::{
     Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd, Word,
 };
@@ -278,7 +278,7 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
     let by = person(rng);
     let reason = "because".to_owned();
     let incident = incident.saturating_sub(rng.below(2));
-    match rng.below(17) {
+    match rng.below(18) {
         0..=3 => Event::Answered {
             incident,
             by,
@@ -300,6 +300,7 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
                 .one_in(2)
                 .then(|| format!("v{}", 1 + rng.below(world.last_version))),
             plan: None,
+            drill: rng.one_in(3),
         },
         6 => Event::Aborted {
             incident,
@@ -343,6 +344,18 @@ pub(crate) fn meddle(world: &World, incident: u64, at: Moment, rng: &mut Rng) ->
             source: (*rng.pick(&["people", "people", "people", "alerts", "web"])).to_owned(),
             by,
             push: said(rng),
+        },
+        17 => Event::Drilled {
+            service: SERVICE.to_owned(),
+            drill: Drill {
+                by,
+                plan: "rollback".to_owned(),
+                began: at,
+                took: Duration::from_secs(rng.below(90)),
+                incident: None,
+                points: rng.below(20),
+                failed: (0..rng.below(30)).map(|n| format!("step {n}")).collect(),
+            },
         },
         16 => Event::Counted {
             incident,

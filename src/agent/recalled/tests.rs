@@ -338,6 +338,7 @@ fn a_person_s_order_that_was_aborted() {
         reason: "a customer called".into(),
         to: None,
         plan: None,
+        drill: false,
     });
     life.step(Event::Aborted {
         incident: 1,

@@ -417,6 +417,7 @@ mod tests {
             lasting: String::new(),
             outcome: outcome.map(Into::into),
             runs: 0,
+            drill: false,
         }
     }
 

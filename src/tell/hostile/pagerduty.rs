@@ -11,6 +11,7 @@ use super::{json, notice, of_kind, outbox, until_failed, until_idle, webhook};
 use crate::guard::{Notice, NoticeKind};
 use crate::model::{Notifier, NotifierKind, Secret};
 use crate::tell::fixture::{Behaviour, Receiver, Request, Scratch};
+use crate::tell::try_once;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -96,6 +97,34 @@ async fn blindness_is_an_alert_of_its_own() {
     let key = "backstop/web-1/checkout/blind/payment-failure";
     let expected = ["trigger", "resolve"].map(|action| (action.into(), key.into()));
     assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn a_test_leaves_no_alert_open() {
+    let receiver = Receiver::new([taken(), taken()]).await;
+    let notice = Notice {
+        incident: None,
+        ..of_kind(1, NoticeKind::Test, &["pager"])
+    };
+    let said = try_once(&pagerduty(&receiver), &notice, 0).await.unwrap();
+    assert!(said.ends_with("the alert was resolved again"), "{said}");
+    let events: Vec<_> = receiver.requests().iter().map(documented).collect();
+    let [(opened, key), (closed, same)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!((opened.as_str(), closed.as_str()), ("trigger", "resolve"));
+    assert_eq!(key, same);
+}
+
+#[tokio::test]
+async fn a_test_that_cannot_be_resolved_says_so() {
+    let receiver = Receiver::new([taken(), Behaviour::status("500 Oh", "", "")]).await;
+    let notice = of_kind(1, NoticeKind::Test, &["pager"]);
+    let said = try_once(&pagerduty(&receiver), &notice, 0).await.unwrap();
+    assert!(
+        said.contains("the alert is open, resolve it by hand"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod after;
 mod course;
 mod decisions;
+mod drill;
 mod evidence;
 mod html;
 mod markdown;
@@ -17,6 +18,9 @@ mod page;
 mod plot;
 mod steps;
 
+pub use self::drill::{
+    DrillPoint, DrillReport, DrillTime, DrillVerdict, ScenarioEvent, ScenarioReport,
+};
 pub(in crate::view) use self::html::escaped;
 use self::page::{Line, Page, Span, plain};
 pub use self::plot::{Bound, Curve};
@@ -108,7 +112,9 @@ impl Report<'_> {
         self.verification(&mut page);
         timeline(&mut page, &view);
         self.checklist(&mut page);
-        self.left_to_people(&mut page);
+        if !self.incident.drill {
+            self.left_to_people(&mut page);
+        }
         page
     }
 
@@ -153,6 +159,12 @@ impl Report<'_> {
                 [Span::Code("[shadow]".into()), Span::Plain(" ".into())],
             );
         }
+        if self.incident.drill {
+            title.splice(
+                0..0,
+                [Span::Code("[drill]".into()), Span::Plain(" ".into())],
+            );
+        }
         page.blocks.push(page::Block::Heading(1, title));
     }
 
@@ -194,6 +206,10 @@ impl Report<'_> {
                 Span::Code(cause.condition.clone()),
                 Span::Plain(format!(": {}.", note::evidence(cause))),
             ],
+            None if incident.drill => plain(format!(
+                "A person ordered a drill of {}: nothing was the matter, and the plan was really run.",
+                incident.service
+            )),
             None => plain(format!(
                 "A person ordered a rollback of {}.",
                 incident.service

@@ -30,9 +30,21 @@ pub struct IncidentBrief {
     /// How far a rollback came that was broken off: `done: …; failed: …; not
     /// run: …`. People have to finish or undo it.
     pub halfway: Option<String>,
+    /// It was opened for a drill.
+    #[serde(default)]
+    pub drill: bool,
 }
 
 impl IncidentBrief {
+    /// What it was opened for.
+    pub(super) fn lead(&self) -> &str {
+        match &self.trigger {
+            Some(trigger) => trigger,
+            None if self.drill => "a drill",
+            None => "a person's order",
+        }
+    }
+
     pub(super) fn new(desk: &Desk<'_>) -> Option<Self> {
         let incident = desk.service.incident.as_ref()?;
         Some(Self {
@@ -58,6 +70,7 @@ impl IncidentBrief {
                 .filter(|run| run.is_halfway())
                 .map(|run| value::one_line(&RunRecord::halfway(run), TEXT))
                 .filter(|text| !text.is_empty()),
+            drill: incident.drill,
         })
     }
 }

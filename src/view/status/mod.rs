@@ -14,12 +14,14 @@ use super::value;
 use crate::guard::{Phase, Service, Snapshot};
 use crate::model::{Moment, Trigger, Value};
 
+mod drill;
 mod incident;
 mod release;
 mod source;
 mod text;
 mod trigger;
 
+pub use drill::DrillStatus;
 pub use incident::{HeldStatus, IncidentBrief, QuestionStatus, RunStatus};
 pub use release::{FreezeStatus, PlanStatus, ReleaseStatus, SaidStatus};
 pub use source::{SignalStatus, SourceStatus};
@@ -91,6 +93,9 @@ pub struct ServiceStatus {
     pub distrust: Option<String>,
     /// Cooldown and budget of each plan.
     pub plans: Vec<PlanStatus>,
+    /// The last drill; null when there was none.
+    #[serde(default)]
+    pub drill: Option<DrillStatus>,
     /// The decision matrix, in the policy's order.
     pub triggers: Vec<TriggerStatus>,
     /// The sources by name.
@@ -181,6 +186,7 @@ impl ServiceStatus {
                 .iter()
                 .map(|(name, plan)| PlanStatus::new(&desk, name, plan))
                 .collect(),
+            drill: DrillStatus::new(&desk),
             triggers: policy
                 .triggers
                 .iter()

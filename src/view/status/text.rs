@@ -101,6 +101,9 @@ impl ServiceStatus {
                 ),
             );
         }
+        if let Some(drill) = &self.drill {
+            drill.text(out, style);
+        }
         for source in &self.sources {
             let tone = match source.state.as_str() {
                 "up" | "read" | "told" => continue,
@@ -142,7 +145,7 @@ impl ServiceStatus {
 
     fn incident_text(&self, out: &mut String, style: Style) {
         if let Some(i) = &self.incident {
-            let trigger = i.trigger.as_deref().unwrap_or("a person's order");
+            let trigger = i.lead();
             let mut text = format!(
                 "{}: {trigger}, {}, open for {} (since {})",
                 i.number, i.severity, i.lasting, i.opened
