@@ -13,14 +13,15 @@ use crate::replay::{HistoryError, Past, Recording};
 /// Recorded samples.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
+#[command(group(clap::ArgGroup::new("recorded").required(true).args(["samples", "history"])))]
 pub(super) struct Recorded {
     /// The recorded samples, as OpenMetrics text with timestamps; `-` is
     /// standard input.
-    #[arg(long, value_name = "FILE", required_unless_present = "history")]
+    #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// What the agent took down of this service itself, and what was imported
     /// beside it.
-    #[arg(long, conflicts_with = "samples")]
+    #[arg(long)]
     history: bool,
     /// With --history, the state directory; a running agent is not disturbed.
     #[arg(long, value_name = "DIR", requires = "history")]

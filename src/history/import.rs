@@ -82,12 +82,12 @@ pub enum ImportError {
         source: io::Error,
     },
     /// Its journal cannot be written.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {}: {why}", path.display())]
     Journal {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: JournalError,
+        why: JournalError,
     },
 }
 
@@ -209,9 +209,9 @@ impl Import<'_> {
             _ => sweep(parent).map_err(failed(parent))?,
         }
         let aside = place.with_extension(format!("{}.tmp", std::process::id()));
-        let journal = |source| ImportError::Journal {
+        let journal = |why| ImportError::Journal {
             path: aside.clone(),
-            source,
+            why,
         };
         let twice = self.fill(&aside, facts, span).map_err(journal);
         let moved = twice.and_then(|twice| {

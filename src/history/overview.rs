@@ -141,10 +141,7 @@ impl Overview {
             }
         }
         let [samples, decisions, snapshots] =
-            journal::bytes(past.state()).map_err(|source| PastError::Journal {
-                path: past.state().to_owned(),
-                source,
-            })?;
+            journal::bytes(past.state()).map_err(PastError::Journal)?;
         let mut imported = 0;
         for place in past.imported() {
             let bytes = size(&place.dir);

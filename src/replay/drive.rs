@@ -3,12 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::reel::Fact;
 use super::told::ToldEvent;
 use super::{Recording, Told, TriggerSummary};
 use crate::guard::{Command, Engine, Event, Person, Push, Said, What};
 use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind, Verdict};
+
+/// How far a decision may be from one of the recording that is the same, at
+/// least: as far apart as judged ticks of a hold may be.
+const NEAR: Duration = Duration::from_secs(15);
 
 /// A replay that is over.
 #[derive(Debug)]
@@ -280,11 +285,11 @@ impl Driver<'_> {
     }
 
     /// Whether the recording has this rollback: what follows in it is what came
-    /// of it.
+    /// of it. The tick at which it was decided may have been late, or missed.
     fn was_taken(&self, at: Moment) -> bool {
-        let near = self.policy.interval;
-        let began = |taken: &&Moment| at.since(**taken) <= near && taken.since(at) <= near;
-        self.taken.iter().any(|taken| began(&taken))
+        let near = (self.policy.interval * 4).max(NEAR);
+        let mut taken = self.taken.iter();
+        taken.any(|began| at.since(*began) <= near && began.since(at) <= near)
     }
 
     fn seen(&self) -> BTreeMap<String, Verdict> {

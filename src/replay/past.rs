@@ -55,13 +55,8 @@ impl Span {
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
     /// The state directory's journal.
-    #[error("cannot read the history in {}", path.display())]
-    Journal {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: JournalError,
-    },
+    #[error("cannot read the history: {0}")]
+    Journal(JournalError),
     /// The imported recordings beside it.
     #[error("cannot list the imported recordings in {}", path.display())]
     Imported {
@@ -141,10 +136,7 @@ impl Past {
     ///
     /// When the directory cannot be read.
     pub fn open(state: &Path) -> Result<Self, PastError> {
-        let ahead = journal::wall_ahead_ms(state).map_err(|source| PastError::Journal {
-            path: state.to_owned(),
-            source,
-        })?;
+        let ahead = journal::wall_ahead_ms(state).map_err(PastError::Journal)?;
         let ahead_ms = (ahead.unwrap_or(0) + 500).div_euclid(1000) * 1000;
         let path = state.join(IMPORTED);
         let listed = match fs::read_dir(&path) {
@@ -228,10 +220,7 @@ impl Past {
     }
 
     fn store(&self, dir: &Path, from: Moment, ahead_ms: i64) -> Result<Store, PastError> {
-        let records = journal::read_from(dir, from).map_err(|source| PastError::Journal {
-            path: dir.to_owned(),
-            source,
-        })?;
+        let records = journal::read_from(dir, from).map_err(PastError::Journal)?;
         Ok(Store {
             records: records.peekable(),
             ahead_ms,
