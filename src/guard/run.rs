@@ -323,8 +323,11 @@ impl Service {
         self.begin_step(0, desk);
     }
 
+    /// What always runs is tried again in a broken run too: it restores what the
+    /// run took away.
     fn may_retry(&self, step: &Step, attempt: u32) -> bool {
-        attempt < step.retries && matches!(&self.phase, Phase::Acting(run) if run.broken.is_none())
+        attempt < step.retries
+            && matches!(&self.phase, Phase::Acting(run) if run.broken.is_none() || step.always)
     }
 
     fn step_done(&mut self, reason: &str, desk: &mut Desk<'_>) {
