@@ -1,4 +1,4 @@
-//! The README says what there is: every command and every metric.
+//! The README says what there is: every command, every metric, every policy.
 
 use std::process::Command;
 
@@ -31,5 +31,22 @@ fn the_readme_has_every_metric_with_its_help() {
     for (name, kind, help) in backstop::agent::METRICS {
         let row = format!("| `{name}` | {kind} | {help} |");
         assert!(README.contains(&row), "the README lacks {row}");
+    }
+}
+
+#[test]
+fn the_readme_links_every_shipped_policy() {
+    for dir in ["policies", "policies/recipes"] {
+        let mut policies = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.to_str().unwrap();
+            if path.is_dir() || name.ends_with(".test.toml") {
+                continue;
+            }
+            policies += 1;
+            assert!(README.contains(&format!("({name})")), "it lacks {name}");
+        }
+        assert!(policies >= 11, "{dir}");
     }
 }
