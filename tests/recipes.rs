@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "fakes are real programs")]
 
+#[path = "recipes/fakes.rs"]
+mod fakes;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command as Program;
 use std::sync::Arc;
@@ -15,47 +17,6 @@ use std::time::Duration;
 use backstop::guard::{Command, Engine, Event, Person, Phase, What};
 use backstop::model::{Action, HowEnded, Moment, Output, StepEnd};
 use backstop::policy::{lint_with_config, load, load_config};
-
-/// What each program takes, as patterns of the shell; anything else is exit
-/// code 64.
-const FAKES: &[(&str, &str)] = &[
-    (
-        "docker",
-        "'manifest inspect ghcr.io/example/shop:v1') ;; \
-         'compose --project-directory /srv/shop --env-file /srv/shop/current.env up --detach --wait')",
-    ),
-    (
-        "kubectl",
-        "'--namespace shop rollout undo deployment/shop') ;; \
-         '--namespace shop rollout status deployment/shop --timeout=5m') ;; \
-         'argo rollouts abort shop --namespace shop') ;; \
-         'argo rollouts undo shop --namespace shop') ;; \
-         'argo rollouts status shop --namespace shop --timeout 5m')",
-    ),
-    (
-        "helm",
-        "'rollback shop --namespace shop --wait --cleanup-on-fail --timeout 5m0s') ;; \
-         'status shop --namespace shop')",
-    ),
-    ("nomad", "'job revert shop v1')"),
-    (
-        "flyctl",
-        "'deploy --app shop --image registry.fly.io/shop:v1 --strategy immediate') ;; \
-         'status --app shop')",
-    ),
-    (
-        "az",
-        "'webapp deployment slot swap --resource-group shop --name shop --slot staging --target-slot production')",
-    ),
-    (
-        "aws",
-        "'ecs describe-task-definition --task-definition shop:v1') ;; \
-         'ecs update-service --cluster production --service shop --task-definition shop:v1 --force-new-deployment') ;; \
-         'ecs wait services-stable --cluster production --services shop')",
-    ),
-    ("test", "'-d /srv/shop/releases/v1')"),
-    ("nginx", "'-t -q')"),
-];
 
 fn recipes() -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = fs::read_dir("policies/recipes")
@@ -90,14 +51,7 @@ fn every_recipe_loads_without_a_warning_and_in_shadow() {
 #[test]
 fn every_recipe_is_driven_to_its_verification() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, cases) in FAKES {
-        let path = dir.path().join(name);
-        let script = format!(
-            "#!/bin/sh\ncase \"$*\" in\n{cases} ;;\n*) echo \"{name}: $*: no such command\" >&2; exit 64 ;;\nesac\n"
-        );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    fakes::write(dir.path(), "/srv");
     for (name, text) in recipes() {
         let ran = drive(&name, &text, dir.path());
         assert!(!ran.is_empty(), "{name}");

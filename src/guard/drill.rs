@@ -198,9 +198,10 @@ impl Service {
             holds: said.err(),
             for_people,
         };
-        let blamed = match plan.goes_back {
-            true => self.blamed(Some(at)),
-            false => Ok(()),
+        let blamed = if plan.goes_back {
+            self.blamed(Some(at))
+        } else {
+            Ok(())
         };
         let aimed = goes.as_ref().map(|_| ()).map_err(Clone::clone);
         let gates = vec![
