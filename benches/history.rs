@@ -135,7 +135,7 @@ fn read(past: &Past) -> usize {
 
 fn recording(past: &Past) -> Recording {
     let policy = Guarded::healthy(ROUTES).policy();
-    Recording::of_history(&policy, past, Span::ALL).expect("a recording")
+    Recording::of_history(&[&policy], past, Span::ALL).expect("a recording")
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]

@@ -118,7 +118,7 @@ fn exported(past: &Past) -> (String, Vec<String>) {
 
 fn replayed(past: &Past) -> Vec<String> {
     let policy = policy();
-    let recording = Recording::of_history(&policy, past, Span::ALL).unwrap();
+    let recording = Recording::of_history(&[&policy], past, Span::ALL).unwrap();
     let told = replay(&policy, &recording).told;
     let events = told.events.iter();
     events
@@ -196,7 +196,7 @@ fn what_is_damaged_is_named_and_the_rest_is_used() {
     assert!(lines(&text) > lines(&whole.0) / 2, "{}", lines(&text));
     assert!(lines(&text) < lines(&whole.0));
     let policy = policy();
-    let recording = Recording::of_history(&policy, &written.past(), Span::ALL).unwrap();
+    let recording = Recording::of_history(&[&policy], &written.past(), Span::ALL).unwrap();
     assert!(
         recording.remarks[0].contains(name),
         "{:?}",

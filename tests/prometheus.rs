@@ -202,6 +202,7 @@ fn ratio_quantile_and_fire_are_those_of_prometheus() {
     let from = seen + WINDOW + 1.0;
     agree(&peer, said, from, late, steady);
     fires_agree(&host, &peer, ours, theirs);
+    replay_agrees(&host, &peer, late);
 
     // Prometheus reads the agent's own page as well.
     let up = peer.samples(r#"up{job="backstop"}"#);
@@ -316,6 +317,40 @@ fn fires_agree(host: &Host, peer: &Peer, ours_late: f64, theirs_late: f64) {
         "fired {later} s after Prometheus"
     );
     assert!(now() > ours);
+}
+
+/// The agent's engine over what Prometheus scraped of the same target fires when
+/// the agent did, which scraped it itself: each at a phase of its own, so within
+/// an interval, and what the machine was late.
+fn replay_agrees(host: &Host, peer: &Peer, late: f64) {
+    let live = host.until("fired")["at"].as_f64().unwrap() / 1000.0;
+    let replayed = Command::new(env!("CARGO_BIN_EXE_backstop"))
+        .arg("replay")
+        .arg(host.dir.join("policies/shop.toml"))
+        .arg(format!("--prometheus=http://{}", peer.address()))
+        .args([
+            "--since",
+            "10m",
+            "--match",
+            "job=\"shop\"",
+            "--format",
+            "json",
+        ])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success(), "{complaint}");
+    let told: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    let events = told["events"].as_array().unwrap();
+    let fired = events.iter().find(|event| event["event"] == "fired");
+    let fired = fired.unwrap_or_else(|| panic!("it did not fire: {told}"));
+    let at: jiff::Timestamp = fired["at"].as_str().unwrap().parse().unwrap();
+    // Times are written in whole seconds.
+    let apart = Duration::from_millis(at.as_millisecond().unsigned_abs()).as_secs_f64() - live;
+    tell(&format!(
+        "replayed from Prometheus, it fires {apart:+.3} s after it did"
+    ));
+    assert!(apart.abs() <= 2.0 + late.ceil(), "{apart} s apart: {told}");
 }
 
 /// The page in the older text format, the only one that `promtool check metrics`

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::guard::{Event, Incident, What};
 use crate::journal::{Body, Record, read_samples};
 use crate::judge::{Judge, SourceHealth};
-use crate::model::{Expr, Limit, Moment, Op, Policy, Reading, Test, Value};
+use crate::model::{Moment, Op, Policy, Reading, Value};
 use crate::view::{Bound, Curve, Signals};
 
 /// Before the breach: what is compared with afterwards.
@@ -97,7 +97,9 @@ fn judged(
             curve: Curve {
                 signal: name.clone(),
                 unit: signal.unit,
-                limit: bound(policy, incident, name),
+                limit: Bound::of(policy, name, |trigger| {
+                    incident.triggers.iter().any(|fired| fired == trigger)
+                }),
                 points: Vec::new(),
                 counted: None,
             },
@@ -197,40 +199,5 @@ impl Followed {
                 counted.1 += evidence.events;
             }
         }
-    }
-}
-
-/// The limit of a signal: that of a trigger which fired, if there is one.
-fn bound(policy: &Policy, incident: &Incident, signal: &str) -> Option<Bound> {
-    let fired = |name: &String| incident.triggers.contains(name);
-    let mut bounds: Vec<Bound> = Vec::new();
-    for trigger in &policy.triggers {
-        compared(&trigger.when.expr, signal, &mut |op, limit| {
-            bounds.push(Bound {
-                trigger: trigger.name.clone(),
-                op,
-                limit,
-            });
-        });
-    }
-    bounds.sort_by_key(|bound| !fired(&bound.trigger));
-    bounds.into_iter().next()
-}
-
-fn compared(expr: &Expr, name: &str, visit: &mut impl FnMut(Op, f64)) {
-    match expr {
-        Expr::Any(parts) | Expr::All(parts) => {
-            for part in parts {
-                compared(part, name, visit);
-            }
-        }
-        Expr::Test(Test::Compare {
-            signal,
-            over: None,
-            op,
-            limit: Limit::Fixed(limit),
-            ..
-        }) if signal == name => visit(*op, *limit),
-        Expr::Test(_) => {}
     }
 }

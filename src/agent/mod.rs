@@ -25,6 +25,7 @@ mod keeper;
 mod log;
 mod look;
 mod metrics;
+mod past;
 mod recalled;
 mod recovery;
 mod rehearsal;
@@ -48,6 +49,7 @@ use tokio::task::JoinSet;
 pub use error::AgentError;
 pub use look::{Look, look};
 pub use metrics::METRICS;
+pub use past::{Kept, Listener, LookBack, Missing, Progress, look_back, unix_now};
 pub use setup::Setup;
 pub use trial::try_notifier;
 

@@ -22,6 +22,7 @@ mod man;
 mod notify;
 mod out;
 mod places;
+mod prometheus;
 mod push;
 mod range;
 mod recorded;

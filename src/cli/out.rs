@@ -47,9 +47,14 @@ pub(super) fn say(text: &str) -> Result<(), Error> {
 
 /// Writes JSON to standard output, for programs.
 pub(super) fn say_json(what: &impl Serialize) -> Result<(), Error> {
+    say(&json(what)?)
+}
+
+/// JSON for programs. Ends with a newline.
+pub(super) fn json(what: &impl Serialize) -> Result<String, Error> {
     let text = serde_json::to_string_pretty(what)
         .map_err(|e| Error::failed("cannot write the result").because_of(Some(&e)))?;
-    say(&format!("{text}\n"))
+    Ok(format!("{text}\n"))
 }
 
 /// What a person should know although it worked, on standard error.

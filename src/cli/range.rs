@@ -41,6 +41,20 @@ impl Range {
         Ok(span)
     }
 
+    /// Before a time that nothing is later than: it takes a beginning.
+    pub(super) fn before(&self, end: Moment) -> Result<Span, Error> {
+        let to = self.to.map_or(end, |to| to.min(end));
+        let from = self.from.or_else(|| Some(to - self.since?));
+        let Some(from) = from else {
+            return Err(Error::usage("--prometheus needs --since or --from")
+                .hint("a week is a good beginning: --since 7d"));
+        };
+        if from >= to {
+            return Err(Error::usage("--from is not before --to"));
+        }
+        Ok(Span { from, to })
+    }
+
     /// In this past.
     pub(super) fn of(&self, past: &Past) -> Result<Span, Error> {
         let mut span = self.fixed()?;

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::places::Places;
+use super::prometheus::Prometheus;
 use super::range::Range;
 use crate::model::Policy;
 use crate::replay::{HistoryError, Past, Recording};
@@ -13,7 +14,7 @@ use crate::replay::{HistoryError, Past, Recording};
 /// Recorded samples.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-#[command(group(clap::ArgGroup::new("recorded").required(true).args(["samples", "history"])))]
+#[command(group(clap::ArgGroup::new("recorded").required(true).args(["samples", "history", "prometheus"])))]
 pub(super) struct Recorded {
     /// The recorded samples, as OpenMetrics text with timestamps; `-` is
     /// standard input.
@@ -23,42 +24,52 @@ pub(super) struct Recorded {
     /// beside it.
     #[arg(long)]
     history: bool,
+    /// What a Prometheus, Mimir, Thanos or VictoriaMetrics has kept.
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<String>,
+    #[command(flatten)]
+    range: Range,
     /// With --history, the state directory; a running agent is not disturbed.
     #[arg(long, value_name = "DIR", requires = "history")]
     state: Option<PathBuf>,
     #[command(flatten)]
-    range: Range,
+    asking: Prometheus,
 }
 
 impl Recorded {
-    /// Reads what this policy's sources said.
-    pub(super) fn read(&self, policy: &Policy) -> Result<Recording, Error> {
+    /// Reads what the sources of these policies of one service said.
+    pub(super) fn read(&self, policies: &[&Policy]) -> Result<Recording, Error> {
         if self.history {
-            return self.past(policy);
+            return self.past(policies);
+        }
+        if let Some(url) = &self.prometheus {
+            return self.asking.read(url, &self.range, policies);
         }
         if self.range.is_given() {
-            return Err(Error::usage("--since, --from and --to need --history")
-                .hint("a file is replayed from its beginning to its end"));
+            return Err(
+                Error::usage("--since, --from and --to need --history or --prometheus")
+                    .hint("a file is replayed from its beginning to its end"),
+            );
         }
         // Without a file clap has refused the line.
-        let path = self.samples.as_deref().unwrap_or("-".as_ref());
+        let path = self.samples.as_deref().unwrap_or(Path::new("-"));
         let name = path.display();
         if path.as_os_str() == "-" {
-            Recording::read(policy, io::stdin().lock())
+            Recording::read_for(policies, io::stdin().lock())
         } else {
             let file = File::open(path)
                 .map_err(|e| Error::failed(format!("cannot open {name}")).because_of(Some(&e)))?;
-            Recording::read(policy, BufReader::new(file))
+            Recording::read_for(policies, BufReader::new(file))
         }
         .map_err(|e| Error::of(&e).hint(format!("look at {name}")))
     }
 
-    fn past(&self, policy: &Policy) -> Result<Recording, Error> {
+    fn past(&self, policies: &[&Policy]) -> Result<Recording, Error> {
         let state = self.state.clone();
         let state = state.unwrap_or_else(|| Places::of_this_user().state);
         let past = Past::open(&state).map_err(|e| Error::of(&e).hint(WHOSE))?;
         let span = self.range.of(&past)?;
-        Recording::of_history(policy, &past, span).map_err(|e| match &e {
+        Recording::of_history(policies, &past, span).map_err(|e| match &e {
             HistoryError::Past(_) => Error::of(&e).hint(WHOSE),
             HistoryError::Recording(_) => Error::of(&e).hint(format!(
                 "`backstop history` says what there is in {}",

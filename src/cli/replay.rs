@@ -1,80 +1,110 @@
 //! `backstop replay`: the very same engine over recorded samples.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
 
 use super::recorded::Recorded;
-use super::{Done, Error, Format, out};
+use super::{Done, Error, out};
+use crate::model::Policy;
 use crate::policy::files::{Writable, read_policy};
 use crate::policy::render;
-use crate::replay::{Replay, replay};
+use crate::replay::{Curves, compare, page, replay, replay_before, timeline};
 
 /// Run the same engine over recorded samples: what would have happened
 ///
-/// The recording is OpenMetrics text with timestamps. Nothing is run and nobody
-/// is told, whatever the policy's mode.
+/// The samples are OpenMetrics text with timestamps, the agent's own history, or
+/// what a Prometheus has kept. Nothing is run and nobody is told, whatever the
+/// policy's mode.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The policy file.
     policy: PathBuf,
     #[command(flatten)]
     recorded: Recorded,
+    /// Compare with this policy, the one before the edit: which fires and
+    /// rollbacks the edit adds, removes or moves.
+    #[arg(long, value_name = "OTHER")]
+    against: Option<PathBuf>,
     /// How to write the result.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: ReplayFormat,
+    /// Where to write it, rather than to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// The formats of a replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ReplayFormat {
+    /// A timeline, for people.
+    #[default]
+    Text,
+    /// For programs, with stable names.
+    Json,
+    /// One file with a plot for each signal, for a browser.
+    Html,
 }
 
 pub(super) fn run(args: &Args) -> Result<Done, Error> {
-    let file = read_policy(&args.policy, Writable::Warn);
-    let Some(policy) = file.loaded.policy else {
-        return Err(Error::usage(format!(
-            "{} is not a valid policy\n{}",
-            args.policy.display(),
-            render(&file.loaded.faults, &file.text, false)
-        )));
+    let policy = read(&args.policy)?;
+    let written = match &args.against {
+        Some(against) => against_other(args, &policy, &read(against)?)?,
+        None => alone(args, &policy)?,
     };
-    let recording = args.recorded.read(&policy)?;
-    let replayed = replay(&policy, &recording);
-    match args.format {
-        Format::Json => out::say_json(&replayed.told)?,
-        Format::Text => out::say(&text(&replayed))?,
+    match &args.output {
+        None => out::say(&written)?,
+        Some(path) => fs::write(path, written).map_err(|e| {
+            Error::failed(format!("cannot write {}", path.display())).because_of(Some(&e))
+        })?,
     }
     Ok(Done::Well)
 }
 
-fn text(replayed: &Replay) -> String {
-    let told = &replayed.told;
-    let mut text = format!(
-        "{}: {} ticks from {} to {}\n",
-        told.service, told.ticks, told.from, told.to
-    );
-    for remark in &replayed.remarks {
-        let _ = writeln!(text, "  note: {remark}");
+fn alone(args: &Args, policy: &Policy) -> Result<String, Error> {
+    let recording = args.recorded.read(&[policy])?;
+    Ok(match args.format {
+        ReplayFormat::Text => timeline(&replay(policy, &recording)),
+        ReplayFormat::Json => out::json(&replay(policy, &recording).told)?,
+        ReplayFormat::Html => {
+            let mut curves = Curves::new(policy, &recording);
+            let replayed = replay_before(policy, &recording, &mut curves);
+            page(policy, &replayed, curves)
+        }
+    })
+}
+
+fn against_other(args: &Args, policy: &Policy, other: &Policy) -> Result<String, Error> {
+    if policy.service != other.service {
+        return Err(Error::usage(format!(
+            "{} is of {}, and {} of another service, {}",
+            args.policy.display(),
+            policy.service,
+            args.against.as_deref().unwrap_or(Path::new("")).display(),
+            other.service
+        )));
     }
-    text.push('\n');
-    for event in &told.events {
-        let mark = if event.counterfactual {
-            " (counterfactual)"
-        } else {
-            ""
-        };
-        let _ = writeln!(text, "{}  {}{mark}", event.at, event.line);
+    if args.format == ReplayFormat::Html {
+        return Err(Error::usage("a comparison is text or JSON")
+            .hint("each policy has a page of its own, without --against"));
     }
-    if told.events.is_empty() {
-        text.push_str("Nothing happened.\n");
-    }
-    text.push('\n');
-    for (name, summary) in &told.triggers {
-        let _ = writeln!(
-            text,
-            "{name}: fired {}, {:.0} s in breach, {:.0} s blind",
-            match summary.fired {
-                1 => "once".to_owned(),
-                n => format!("{n} times"),
-            },
-            summary.breach_seconds,
-            summary.blind_seconds
-        );
-    }
-    text
+    let recording = args.recorded.read(&[policy, other])?;
+    let (edit, before) = (replay(policy, &recording), replay(other, &recording));
+    let comparison = compare((policy, &edit), (other, &before));
+    Ok(match args.format {
+        ReplayFormat::Json => out::json(&comparison)?,
+        ReplayFormat::Text | ReplayFormat::Html => comparison.text(),
+    })
+}
+
+fn read(path: &Path) -> Result<Policy, Error> {
+    let file = read_policy(path, Writable::Warn);
+    file.loaded.policy.ok_or_else(|| {
+        Error::usage(format!(
+            "{} is not a valid policy\n{}",
+            path.display(),
+            render(&file.loaded.faults, &file.text, false)
+        ))
+    })
 }

@@ -147,7 +147,7 @@ impl Import<'_> {
         let span = Span { from, to };
         self.overlaps(&past, span)?;
         let place = replay::Imported::place(state, self.service, span);
-        let recording = recorder.finish((from, to));
+        let recording = recorder.over((from, to));
         let facts = recording.facts();
         let twice = self.write(&place.dir, facts, span)?;
         if twice > 0 {

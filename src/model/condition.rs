@@ -28,6 +28,17 @@ pub enum Expr {
     Test(Test),
 }
 
+impl Expr {
+    /// Its tests, in their order.
+    #[must_use]
+    pub fn tests(&self) -> Vec<&Test> {
+        match self {
+            Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::tests).collect(),
+            Self::Test(test) => vec![test],
+        }
+    }
+}
+
 /// One test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Test {
@@ -121,6 +132,15 @@ impl Hold {
         match self {
             Self::None => Duration::ZERO,
             Self::For(d) | Self::ForOf(_, d) => d,
+        }
+    }
+
+    /// How much breach it takes: D, or X; zero without a hold.
+    #[must_use]
+    pub const fn needed(self) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::For(d) | Self::ForOf(d, _) => d,
         }
     }
 }

@@ -196,10 +196,7 @@ pub(super) fn window_of<'a>(
 
 /// All tests of an expression, in the order of the text.
 pub(super) fn tests(expr: &Expr) -> Vec<&Test> {
-    match expr {
-        Expr::Any(parts) | Expr::All(parts) => parts.iter().flat_map(tests).collect(),
-        Expr::Test(test) => vec![test],
-    }
+    expr.tests()
 }
 
 /// The sources that a condition reads, directly or through signals.

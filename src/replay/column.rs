@@ -16,8 +16,17 @@ pub(crate) struct Column {
     times: Vec<u8>,
     values: Vec<f64>,
     last: Clock,
-    /// A time was earlier than the one before it.
+    /// A time was not later than the one before it.
     disordered: bool,
+}
+
+/// Samples of a time that had one already, and were left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Doubles {
+    /// Of the same value.
+    pub(super) alike: u64,
+    /// Of another value.
+    pub(super) unlike: u64,
 }
 
 /// Where a column's times are, written or read.
@@ -33,7 +42,7 @@ impl Column {
         // Wrapping: times a whole age apart must come back as they went in.
         let step = ms.wrapping_sub(self.last.ms).cast_signed();
         put(&mut self.times, zigzag(step.wrapping_sub(self.last.step)));
-        self.disordered |= ms < self.last.ms;
+        self.disordered |= ms <= self.last.ms && !self.values.is_empty();
         self.values.push(value);
         self.last = Clock { ms, step };
     }
@@ -42,13 +51,47 @@ impl Column {
     /// as they came.
     pub(crate) fn sort(&mut self) {
         if self.disordered {
-            let mut samples: Vec<_> = self.play().collect();
-            samples.sort_by_key(|&(at, _)| at);
-            *self = Self::default();
-            for (at, value) in samples {
-                self.push(at, value);
-            }
+            let samples = self.sorted();
+            self.refill(samples);
         }
+    }
+
+    /// All is told: puts the samples into the order of their times, keeps the
+    /// first of those at one time, and gives back what memory is not needed.
+    pub(super) fn settle(&mut self) -> Doubles {
+        let mut doubles = Doubles::default();
+        if self.disordered {
+            let mut samples = self.sorted();
+            samples.dedup_by(|later, first| {
+                let again = later.0 == first.0;
+                let alike = later.1.to_bits() == first.1.to_bits();
+                doubles.alike += u64::from(again && alike);
+                doubles.unlike += u64::from(again && !alike);
+                again
+            });
+            self.refill(samples);
+        }
+        self.times.shrink_to_fit();
+        self.values.shrink_to_fit();
+        doubles
+    }
+
+    fn sorted(&self) -> Vec<(Moment, f64)> {
+        let mut samples: Vec<_> = self.play().collect();
+        samples.sort_by_key(|&(at, _)| at);
+        samples
+    }
+
+    fn refill(&mut self, samples: Vec<(Moment, f64)>) {
+        *self = Self::default();
+        for (at, value) in samples {
+            self.push(at, value);
+        }
+    }
+
+    /// How many samples it has.
+    pub(super) const fn len(&self) -> usize {
+        self.values.len()
     }
 
     /// The last time; `None` without samples.
@@ -139,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn samples_come_back_in_the_order_of_their_times(
+        fn samples_come_back_in_the_order_of_their_times_each_time_once(
             samples in prop::collection::vec(
                 (prop_oneof![any::<u64>(), 1_790_000_000_000..1_790_000_100_000_u64], any::<f64>()),
                 0..50,
@@ -153,8 +196,14 @@ mod tests {
             for &(at, bits) in &naive {
                 column.push(at, f64::from_bits(bits));
             }
-            column.sort();
+            let given = naive.len();
+            let doubles = column.settle();
             naive.sort_by_key(|&(at, _)| at);
+            naive.dedup_by_key(|&mut (at, _)| at);
+            prop_assert_eq!(
+                doubles.alike + doubles.unlike,
+                (given - naive.len()) as u64
+            );
             prop_assert_eq!(column.last(), naive.last().map(|&(at, _)| at));
             let played: Vec<_> = column.play().map(|(at, value)| (at, value.to_bits())).collect();
             prop_assert_eq!(played, naive);

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reel::Fact;
-use super::told::ToldEvent;
+use super::told::{Progress, ToldEvent};
 use super::{Recording, Told, TriggerSummary};
-use crate::guard::{Command, Engine, Event, Person, Push, Said, What};
+use crate::guard::{Command, Engine, Event, Note, Person, Push, Said, Service, What};
+use crate::judge::Judge;
 use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind, Verdict};
+use crate::view::value;
 
 /// How far a decision may be from one of the recording that is the same, at
 /// least: as far apart as judged ticks of a hold may be.
@@ -24,6 +26,33 @@ pub struct Replay {
     pub remarks: Vec<String>,
     /// What each trigger saw at the last tick, by name.
     pub seen_last: BTreeMap<String, Verdict>,
+    /// The first tick and the last.
+    pub span: (Moment, Moment),
+    /// When triggers could not judge for longer than `blind_after`, in the order
+    /// of the beginning.
+    pub blind: Vec<Blindness>,
+}
+
+/// A time in which a trigger could not judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blindness {
+    /// The trigger.
+    pub trigger: String,
+    /// The first blind tick.
+    pub from: Moment,
+    /// The first tick that was judged again; the last of all if none was.
+    pub to: Moment,
+}
+
+/// Looks on while a recording is replayed, and changes nothing.
+pub trait Onlooker {
+    /// A tick was judged.
+    fn ticked(&mut self, tick: Moment, judge: &Judge);
+}
+
+/// Nobody.
+impl Onlooker for () {
+    fn ticked(&mut self, _: Moment, _: &Judge) {}
 }
 
 /// What would have happened under this policy, given these samples.
@@ -33,6 +62,15 @@ pub struct Replay {
 /// policy is replayed in shadow, whatever its mode.
 #[must_use]
 pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
+    replay_before(policy, recording, &mut ())
+}
+
+/// As [`replay`], while somebody looks on.
+pub fn replay_before(
+    policy: &Policy,
+    recording: &Recording,
+    onlooker: &mut impl Onlooker,
+) -> Replay {
     let mut remarks = recording.remarks.clone();
     let policy = Arc::new(in_shadow(policy, recording, &mut remarks));
     for (source, samples) in &recording.foreign {
@@ -40,15 +78,7 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
             "{samples} samples of `{source}` were passed over: the policy has no use for them"
         ));
     }
-    let mut driver = Driver {
-        engine: Engine::new(),
-        service: policy.service.clone(),
-        policy: Arc::clone(&policy),
-        heard: BTreeMap::new(),
-        events: Vec::new(),
-        counterfactual: false,
-        taken: &recording.taken,
-    };
+    let mut driver = Driver::new(Engine::new(), &policy, &recording.taken);
     driver.step(
         recording.span.0,
         Event::Revised {
@@ -56,7 +86,9 @@ pub fn replay(policy: &Policy, recording: &Recording) -> Replay {
             hash: "replayed".to_owned(),
         },
     );
-    driver.play(recording, recording.span.0, remarks)
+    let mut replayed = driver.play(recording, recording.span.0, remarks, onlooker);
+    replayed.remarks.extend(driver.unread());
+    replayed
 }
 
 /// What would happen if these samples came now: the recording is played to a
@@ -68,29 +100,41 @@ pub(super) fn play(understudy: Engine, service: &str, recording: &Recording) -> 
     let policy = Arc::clone(&guarded.policy);
     let last = guarded.last_tick.unwrap_or_default();
     let start = understudy.state().now.max(last) + policy.interval;
-    let mut driver = Driver {
-        engine: understudy,
-        service: service.to_owned(),
-        policy,
-        heard: BTreeMap::new(),
-        events: Vec::new(),
-        counterfactual: false,
-        taken: &[],
-    };
-    let mut replayed = driver.play(recording, start, recording.remarks.clone());
+    let mut driver = Driver::new(understudy, &policy, &[]);
+    let mut replayed = driver.play(recording, start, recording.remarks.clone(), &mut ());
     for event in &mut replayed.told.events {
         event.when = Moment::ZERO + event.when.since(start);
     }
     Some(replayed)
 }
 
-/// The policy in shadow; without its release rule where the recording cannot
-/// say which release ran.
+/// The policy in shadow; with its sources sampled as often as they were in the
+/// recording, if that was more seldom; and without its release rule where the
+/// recording cannot say which release ran.
 fn in_shadow(policy: &Policy, recording: &Recording, remarks: &mut Vec<String>) -> Policy {
     let mut policy = policy.clone();
     policy.mode = Mode::Shadow;
     for trigger in &mut policy.triggers {
         trigger.mode = Mode::Shadow;
+    }
+    for recorded in &recording.sources {
+        let Some(source) = policy.sources.get_mut(&recorded.name) else {
+            continue;
+        };
+        let slack = source.interval.mul_f64(1.01);
+        let Some(seldom) = recorded.cadence.filter(|every| *every > slack) else {
+            continue;
+        };
+        remarks.push(format!(
+            "`{}` was sampled every {} in the recording, not every {}: it is judged so",
+            recorded.name,
+            value::span(seldom),
+            value::span(source.interval)
+        ));
+        // A mean is not to the millisecond.
+        let tick = policy.interval.as_millis().max(1);
+        let ticks = (seldom.as_millis() * 99 / 100).div_ceil(tick);
+        source.interval = policy.interval * u32::try_from(ticks).unwrap_or(u32::MAX);
     }
     let in_samples = policy
         .release
@@ -121,6 +165,17 @@ fn grown(before: Option<f64>, value: f64) -> u32 {
     grown.clamp(0.0, f64::from(Said::MOST_EVENTS)) as u32
 }
 
+/// When triggers were blind, those that never saw again until the end.
+fn blindness(all: Vec<(Blindness, bool)>, end: Moment) -> Vec<Blindness> {
+    let ended = |(blindness, lasts): (Blindness, bool)| Blindness {
+        to: if lasts { end } else { blindness.to },
+        ..blindness
+    };
+    let mut all: Vec<_> = all.into_iter().map(ended).collect();
+    all.sort_by_key(|blindness| blindness.from);
+    all
+}
+
 struct Driver<'r> {
     engine: Engine,
     service: String,
@@ -128,21 +183,45 @@ struct Driver<'r> {
     /// The last value of each series of the sources that are told.
     heard: BTreeMap<(String, String), f64>,
     events: Vec<ToldEvent>,
+    /// Those that have not ended have no end.
+    blind: Vec<(Blindness, bool)>,
+    /// How far the hold of each trigger was at the last tick of its breach.
+    held_ms: Vec<u64>,
     counterfactual: bool,
     /// When the recorded agent really began to roll back.
     taken: &'r [Moment],
 }
 
-impl Driver<'_> {
+impl<'r> Driver<'r> {
+    fn new(engine: Engine, policy: &Arc<Policy>, taken: &'r [Moment]) -> Self {
+        Self {
+            engine,
+            service: policy.service.clone(),
+            policy: Arc::clone(policy),
+            heard: BTreeMap::new(),
+            events: Vec::new(),
+            blind: Vec::new(),
+            held_ms: vec![0; policy.triggers.len()],
+            counterfactual: false,
+            taken,
+        }
+    }
+
     /// Plays a recording, its first fact at `start`.
-    fn play(&mut self, recording: &Recording, start: Moment, remarks: Vec<String>) -> Replay {
+    fn play(
+        &mut self,
+        recording: &Recording,
+        start: Moment,
+        remarks: Vec<String>,
+        onlooker: &mut impl Onlooker,
+    ) -> Replay {
         let policy = Arc::clone(&self.policy);
         let (first, last) = recording.span;
         // The wall clock is the recording's.
         let ahead = |at: Moment| at.as_millis().cast_signed();
         let wall_ahead_ms = ahead(first).saturating_sub(ahead(start));
-        let mut facts = recording.facts();
-        let (mut tick, mut ticks) = (first, 0);
+        let mut facts = recording.facts_of(&policy);
+        let (mut tick, mut ticks) = (first, 0_u64);
         let mut to = first;
         while tick <= last {
             while let Some((at, fact)) = facts.next_by(tick) {
@@ -157,21 +236,25 @@ impl Driver<'_> {
                     wall_ahead_ms,
                 },
             );
+            self.look(now, onlooker);
             ticks += 1;
             to = tick;
             tick = tick + policy.interval;
         }
+        let end = start + to.since(first);
         Replay {
             told: Told {
                 service: policy.service.clone(),
-                from: crate::view::value::time(first, 0),
-                to: crate::view::value::time(to, 0),
+                from: value::time(first, 0),
+                to: value::time(to, 0),
                 ticks,
                 triggers: self.summaries(&policy),
                 events: std::mem::take(&mut self.events),
             },
             remarks,
             seen_last: self.seen(),
+            span: (first, to),
+            blind: blindness(std::mem::take(&mut self.blind), end),
         }
     }
 
@@ -209,8 +292,7 @@ impl Driver<'_> {
         | Event::Acknowledged { incident, .. }
         | Event::Aborted { incident, .. } = &mut event
         {
-            let service = self.engine.state().services.get(&self.service)?;
-            *incident = service.incident.as_ref()?.number;
+            *incident = self.guarded()?.incident.as_ref()?.number;
         }
         Some(event)
     }
@@ -278,8 +360,16 @@ impl Driver<'_> {
             let Command::Note(note) = command else {
                 continue;
             };
-            self.events
-                .extend(ToldEvent::of(&note, self.counterfactual));
+            match note.what {
+                What::Blind => self.went_blind(&note),
+                What::SeesAgain => self.saw_again(&note),
+                _ => {}
+            }
+            if let Some(mut event) = ToldEvent::of(&note, self.counterfactual) {
+                event.hold = self.hold(&note);
+                event.gate = self.gate(&note);
+                self.events.push(event);
+            }
             self.counterfactual |= note.what == What::WouldRollBack && !self.was_taken(note.at);
         }
     }
@@ -292,16 +382,107 @@ impl Driver<'_> {
         taken.any(|began| at.since(*began) <= near && began.since(at) <= near)
     }
 
+    fn guarded(&self) -> Option<&Service> {
+        self.engine.state().services.get(&self.service)
+    }
+
+    /// A tick is over: how far holds are by now.
+    fn look(&mut self, tick: Moment, onlooker: &mut impl Onlooker) {
+        let services = &self.engine.state().services;
+        let Some(guarded) = services.get(&self.service) else {
+            return;
+        };
+        for (held, (_, judgement)) in self.held_ms.iter_mut().zip(guarded.judge.triggers()) {
+            if judgement.since.is_some() {
+                *held = judgement.held_ms;
+            }
+        }
+        onlooker.ticked(tick, &guarded.judge);
+    }
+
+    /// How far the hold was that begins, is met or ends with this.
+    fn hold(&self, note: &Note) -> Option<Progress> {
+        let name = note.trigger.as_deref()?;
+        let mut triggers = self.policy.triggers.iter();
+        let place = triggers.position(|t| t.name == name)?;
+        let held_ms = match note.what {
+            What::Suspecting => 0,
+            What::Fired => self.guarded()?.judge.trigger(name)?.held_ms,
+            What::Cleared => self.held_ms[place],
+            _ => return None,
+        };
+        let of = self.policy.triggers[place].when.hold.needed();
+        (!of.is_zero()).then(|| Progress {
+            held: Duration::from_millis(held_ms),
+            of,
+        })
+    }
+
+    /// The gate that holds what this note is about.
+    fn gate(&self, note: &Note) -> Option<&'static str> {
+        let held = self.guarded()?.incident.as_ref()?.held.as_ref()?;
+        (note.what == What::Held && held.reason == note.reason).then(|| held.gate.name())
+    }
+
+    fn went_blind(&mut self, note: &Note) {
+        let Some(trigger) = &note.trigger else {
+            return;
+        };
+        let judgement = self.guarded().and_then(|s| s.judge.trigger(trigger));
+        let since = judgement.and_then(|j| j.blind_since);
+        let blindness = Blindness {
+            trigger: trigger.clone(),
+            from: since.unwrap_or(note.at),
+            to: note.at,
+        };
+        self.blind.push((blindness, true));
+    }
+
+    fn saw_again(&mut self, note: &Note) {
+        let mut open = self.blind.iter_mut().filter(|(_, lasts)| *lasts);
+        let own = open.find(|(blindness, _)| Some(&blindness.trigger) == note.trigger.as_ref());
+        if let Some((blindness, lasts)) = own {
+            blindness.to = note.at;
+            *lasts = false;
+        }
+    }
+
+    /// What the policy reads and the recording never has.
+    fn unread(&self) -> Option<String> {
+        /// More are not named.
+        const NAMED: usize = 3;
+        let unread = self.guarded()?.judge.never_matched();
+        let named: Vec<_> = unread
+            .iter()
+            .take(NAMED)
+            .map(|(signal, selector)| format!("{signal} ({selector})"))
+            .collect();
+        let more = match unread.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let all = self.policy.signals.values();
+        let selecting = all.filter(|s| s.kind.selectors().next().is_some()).count();
+        let stranger = if unread.len() == selecting {
+            ": is it of another service?"
+        } else {
+            ""
+        };
+        (!unread.is_empty()).then(|| {
+            let named = named.join(", ");
+            format!("the recording has no series for {named}{more}{stranger}")
+        })
+    }
+
     fn seen(&self) -> BTreeMap<String, Verdict> {
-        let service = self.engine.state().services.get(&self.service);
-        let triggers = service.into_iter().flat_map(|s| s.judge.triggers());
+        let triggers = self.guarded().into_iter().flat_map(|s| s.judge.triggers());
         triggers
             .map(|(name, judgement)| (name.to_owned(), judgement.verdict.clone()))
             .collect()
     }
 
     fn summaries(&self, policy: &Policy) -> BTreeMap<String, TriggerSummary> {
-        let service = self.engine.state().services.get(&policy.service);
+        let service = self.guarded();
         policy
             .triggers
             .iter()

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::past::{Entry, Span};
-use super::recording::{LATENCY, RELEASE, SOURCE, SUCCESS, UP};
+use super::recorder::{LATENCY, RELEASE, SOURCE, SUCCESS, UP};
 use crate::guard::{Alert, Event, Push, Said, flags_of};
 use crate::journal::Body;
 use crate::model::{Gap, Moment, Outcome, Policy, Sample, Series};

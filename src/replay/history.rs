@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::exposed::Exposed;
 use super::past::{Entry, Past, PastError, Span};
-use super::recording::Recorder;
+use super::recorder::Recorder;
 use super::{Fault, Recording};
 use crate::guard::{Command, Event, What};
 use crate::journal::Body;
@@ -33,16 +33,17 @@ pub enum HistoryError {
 }
 
 impl Recording {
-    /// What was taken down of this policy's service.
+    /// What was taken down of a service, of the sources of these policies of it.
     ///
     /// # Errors
     ///
     /// When the state directory cannot be read, or has no samples of the
     /// policy's sources in that time. Damage in it is a remark.
-    pub fn of_history(policy: &Policy, past: &Past, span: Span) -> Result<Self, HistoryError> {
-        let mut exposed = Exposed::new(&policy.service, span);
-        let mut recorder = Recorder::new(policy);
-        let mut deeds = Deeds::new(&policy.service, span);
+    pub fn of_history(policies: &[&Policy], past: &Past, span: Span) -> Result<Self, HistoryError> {
+        let named = policies.first().ok_or(Fault::Empty)?.service.as_str();
+        let mut exposed = Exposed::new(named, span);
+        let mut recorder = Recorder::new(policies.iter().copied());
+        let mut deeds = Deeds::new(named, span);
         let mut fault = None;
         let mut damages = 0_usize;
         let mut remarks = Vec::new();
@@ -72,7 +73,7 @@ impl Recording {
                 | Outcome::Probed {
                     fault: Some(gap), ..
                 } = outcome
-                && *service == policy.service
+                && service == named
             {
                 recorder.why(source, entry.at, gap);
             }
@@ -90,11 +91,12 @@ impl Recording {
         if damages > MOST_TOLD {
             remarks.push(format!("… and {} more", damages - MOST_TOLD));
         }
-        let begun = recorder.span().ok_or(Fault::Empty)?;
-        let mut recording = recorder.finish(begun);
-        recording.happened = deeds.happened(begun.0);
+        for remark in remarks {
+            recorder.remark(remark);
+        }
+        let mut recording = recorder.finish()?;
+        recording.happened = deeds.happened(recording.span.0);
         recording.taken = deeds.taken;
-        recording.remarks = remarks;
         Ok(recording)
     }
 }

@@ -7,27 +7,37 @@
 //! recording and of the answer.
 
 mod column;
+mod compare;
+mod curves;
 mod drive;
 mod exposed;
 mod history;
+mod page;
 mod past;
+mod recorder;
 mod recording;
 mod reel;
 mod scenario;
 mod tested;
+mod text;
+mod timeline;
 mod told;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use column::Column;
-pub use drive::{Replay, replay};
+pub use compare::{Change, Compared, Comparison, Counted, compare};
+pub use curves::Curves;
+pub use drive::{Blindness, Onlooker, Replay, replay, replay_before};
 pub use exposed::{Exposed, Row};
 pub use history::HistoryError;
+pub use page::page;
 pub use past::{Entries, Entry, Imported, Past, PastError, Span};
-pub(crate) use recording::Recorder;
+pub use recorder::{LATENCY, Place, RELEASE, Recorder, SOURCE, SUCCESS, UP};
 pub use recording::{Fault, Recording};
 pub(crate) use reel::{Fact, Facts};
 pub use scenario::{Played, Scenario, Unplayable};
 pub use tested::{Difference, Happened, Tested, test};
-pub use told::{Told, ToldEvent, TriggerSummary};
+pub use timeline::timeline;
+pub use told::{Progress, Told, ToldEvent, TriggerSummary};

@@ -1,5 +1,4 @@
-//! A recording: `OpenMetrics` text with timestamps → what each source said, and
-//! when.
+//! A recording: what each source said, and when.
 //!
 //! The label `backstop_source` names the source and is taken off; without it
 //! the policy's only scrape source is meant, for `probe_…` series the only
@@ -8,35 +7,22 @@
 //! of its series has a sample. `backstop_release{version="…"} 1` says which
 //! release ran.
 //!
-//! It is read as a stream, by the scanner that reads pages, into a column for
-//! each series: nine bytes a sample. What a source said at a time is only put
-//! together when that time is played.
+//! Wherever it comes from (see [`Recorder`]), it is a column for each series:
+//! nine bytes a sample. What a source said at a time is only put together when
+//! that time is played, so one recording is replayed as often as one likes, and
+//! under as many policies, at the cost of the playing alone.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::column::Column;
+use super::recorder::Recorder;
 use super::reel::Facts;
+use super::text;
 use crate::guard::Event;
 use crate::model::{Gap, Moment, Policy, Series, SourceKind};
-use crate::sense::exposition::{Dialect, Exposition, Found, Framing};
-
-/// Names the source of a recorded series.
-pub(super) const SOURCE: &str = "backstop_source";
-/// Says whether a source was scraped.
-pub(super) const UP: &str = "up";
-/// A probe's result, as the blackbox exporter names it.
-pub(super) const SUCCESS: &str = "probe_success";
-/// A probe's latency in seconds, likewise.
-pub(super) const LATENCY: &str = "probe_duration_seconds";
-/// Says which release ran.
-pub(super) const RELEASE: &str = "backstop_release";
-/// Reasons for failures that are kept of a source, each once; of more, the last
-/// of them stands for the rest.
-const MOST_GAPS: usize = 1000;
-/// Bytes read at once.
-const CHUNK: usize = 1 << 16;
 
 /// Why a recording cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +50,9 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Recording {
     /// By name.
-    sources: Vec<Recorded>,
+    pub(super) sources: Vec<Recorded>,
     /// Which release ran since when, in the order of time.
-    ran: Vec<(Moment, String)>,
+    pub(super) ran: Vec<(Moment, String)>,
     /// The times of the first and of the last fact.
     pub(super) span: (Moment, Moment),
     /// Whether it says which release ran.
@@ -90,7 +76,9 @@ pub(super) struct Recorded {
     /// It is a probe or a connection, and not a page.
     pub(super) probes: bool,
     /// It is a page, and no log: series that name no source may be its own.
-    scrapes: bool,
+    pub(super) scrapes: bool,
+    /// It is told when there is something to tell.
+    pub(super) told: bool,
     pub(super) up: Column,
     /// A probe's result.
     pub(super) success: Column,
@@ -102,30 +90,58 @@ pub(super) struct Recorded {
     pub(super) whys: Column,
     /// Why it failed, each once.
     pub(super) gaps: Vec<Gap>,
+    /// How far apart its samples are; `None` when there are too few to say.
+    pub(super) cadence: Option<Duration>,
 }
 
 impl Recorded {
-    fn new(name: &str, kind: &SourceKind) -> Self {
+    pub(super) fn new(name: &str, kind: &SourceKind) -> Self {
         Self {
             probes: !kind.has_series(),
             scrapes: matches!(kind, SourceKind::Scrape { .. }),
+            told: kind.is_told(),
             ..Self::named(name)
         }
     }
 
     /// A page, as far as is known.
-    fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             probes: false,
             scrapes: false,
+            told: false,
             up: Column::default(),
             success: Column::default(),
             latency: Column::default(),
             series: Vec::new(),
             whys: Column::default(),
             gaps: Vec::new(),
+            cadence: None,
         }
+    }
+
+    /// Finds out how often it was sampled: the mean of the steps from sample to
+    /// sample that are no gaps.
+    pub(super) fn measure(&mut self) {
+        /// Fewer say little.
+        const LEAST: usize = 20;
+        let own = [&self.up, &self.success, &self.latency];
+        let series = self.series.iter().map(|(_, column)| column);
+        let Some(longest) = own.into_iter().chain(series).max_by_key(|c| c.len()) else {
+            return;
+        };
+        let times: Vec<_> = longest.play().map(|(at, _)| at).collect();
+        let mut steps: Vec<_> = times.windows(2).map(|w| w[1].since(w[0])).collect();
+        if steps.len() < LEAST {
+            return;
+        }
+        let middle = steps.len() / 2;
+        let usual = *steps.select_nth_unstable(middle).1;
+        steps.retain(|step| *step > usual / 2 && *step < usual * 3 / 2);
+        let n = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+        let mean = steps.iter().sum::<Duration>().checked_div(n);
+        self.cadence = mean.map(whole_millis).filter(|mean| !mean.is_zero());
     }
 
     /// A page with `up` was scraped at those times only.
@@ -133,7 +149,7 @@ impl Recorded {
         !self.probes && self.up.last().is_some()
     }
 
-    fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
+    pub(super) fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
         let own = [
             &mut self.up,
             &mut self.success,
@@ -145,7 +161,7 @@ impl Recorded {
     }
 
     /// When it was sampled last; `None` when it never was.
-    fn last(&self) -> Option<Moment> {
+    pub(super) fn last(&self) -> Option<Moment> {
         if self.by_up() {
             return self.up.last().max(self.whys.last());
         }
@@ -155,54 +171,33 @@ impl Recorded {
     }
 }
 
-/// What the samples of a recorded series are; sources and series by their
-/// place.
-#[derive(Clone, Debug)]
-enum Kind {
-    Series { source: usize, series: usize },
-    Up(usize),
-    Success(usize),
-    Latency(usize),
-    Release(String),
-    Foreign(String),
+/// A moment has no more.
+fn whole_millis(d: Duration) -> Duration {
+    let ms = (d + Duration::from_micros(500)).as_millis();
+    Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
 }
 
 impl Recording {
-    /// Reads a recording of this policy's sources.
+    /// Reads a recording of this policy's sources, as `OpenMetrics` text.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and where.
-    pub fn read(policy: &Policy, mut from: impl Read) -> Result<Self, Fault> {
-        let mut exposition = Exposition::everything();
-        let mut page = exposition.page(Dialect::OpenMetrics, u64::MAX);
-        let mut recorder = Recorder::new(policy);
-        let mut fault = None;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let read = from.read(&mut buffer)?;
-            let mut each = |found: Found<'_>| {
-                if fault.is_none() {
-                    fault = recorder.take(&found).err();
-                }
-                Ok(())
-            };
-            if read == 0 {
-                page.finish_each(Framing::Announced, &mut each)
-                    .map_err(Fault::Format)?;
-                break;
-            }
-            page.feed_each(&buffer[..read], &mut each)
-                .map_err(Fault::Format)?;
-            if let Some(fault) = fault {
-                return Err(fault);
-            }
-        }
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
-        let span = recorder.span().ok_or(Fault::Empty)?;
-        Ok(recorder.finish(span))
+    /// Why nothing of it can be used. What is wrong with a part of it is one of
+    /// its remarks.
+    pub fn read(policy: &Policy, from: impl Read) -> Result<Self, Fault> {
+        Self::read_for(&[policy], from)
+    }
+
+    /// As [`Recording::read`], of the sources of several policies, to be
+    /// replayed under each.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Recording::read`].
+    pub fn read_for(policies: &[&Policy], from: impl Read) -> Result<Self, Fault> {
+        let mut recorder = Recorder::new(policies.iter().copied());
+        let fault = text::read(&mut recorder, from)?;
+        recorder.finish().map_err(|empty| fault.unwrap_or(empty))
     }
 
     /// A recording that was written rather than taken down: values of series,
@@ -210,21 +205,20 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// As of [`Recording::read`], of the series.
+    /// [`Fault::Nobody`] of the series.
     pub(super) fn written<'s>(
         policy: &Policy,
         series: impl IntoIterator<Item = (&'s Series, Vec<(Moment, f64)>)>,
         span: (Moment, Moment),
     ) -> Result<Self, Fault> {
-        let mut recorder = Recorder::new(policy);
-        for (slot, (series, samples)) in series.into_iter().enumerate() {
-            let kind = recorder.meet(series)?;
-            recorder.kinds.push(Some(kind));
+        let mut recorder = Recorder::new([policy]);
+        for (series, samples) in series {
+            let place = recorder.meet(series)?;
             for (at, value) in samples {
-                recorder.put(slot, at, value);
+                recorder.put(place, at, value);
             }
         }
-        Ok(recorder.finish(span))
+        Ok(recorder.over(span))
     }
 
     /// The times of the facts, in order. There is one at least.
@@ -236,213 +230,13 @@ impl Recording {
 
     /// The facts, in the order of their time.
     pub(crate) fn facts(&self) -> Facts<'_> {
-        Facts::new(&self.sources, &self.ran, &self.happened)
-    }
-}
-
-/// Takes a recording down.
-pub(crate) struct Recorder {
-    sources: Vec<Recorded>,
-    /// By the scanner's number of the series.
-    kinds: Vec<Option<Kind>>,
-    ran: Vec<(Moment, String)>,
-    names_releases: bool,
-    foreign: BTreeMap<String, u64>,
-    /// Without a policy every source that is named is one.
-    strangers: Option<Strangers>,
-}
-
-/// How sources are met that no policy knows.
-#[derive(Debug)]
-struct Strangers {
-    /// Whose series are that name no source.
-    unnamed: Option<String>,
-}
-
-impl Recorder {
-    pub(super) fn new(policy: &Policy) -> Self {
-        let sources = policy
-            .sources
-            .iter()
-            .map(|(name, source)| Recorded::new(name, &source.kind));
-        Self {
-            sources: sources.collect(),
-            kinds: Vec::new(),
-            ran: Vec::new(),
-            names_releases: false,
-            foreign: BTreeMap::new(),
-            strangers: None,
-        }
+        Facts::new(self.sources.iter(), &self.ran, &self.happened)
     }
 
-    /// Of whatever sources there are. Series that name none are of `unnamed`.
-    pub(crate) fn open(unnamed: Option<&str>) -> Self {
-        Self {
-            sources: Vec::new(),
-            kinds: Vec::new(),
-            ran: Vec::new(),
-            names_releases: false,
-            foreign: BTreeMap::new(),
-            strangers: Some(Strangers {
-                unnamed: unnamed.map(str::to_owned),
-            }),
-        }
-    }
-
-    fn take(&mut self, found: &Found<'_>) -> Result<(), Fault> {
-        let ms = found
-            .timestamp_ms
-            .and_then(|ms| u64::try_from(ms).ok())
-            .ok_or_else(|| Fault::Untimed(found.series.to_string()))?;
-        let at = Moment::from_millis(ms);
-        self.row(found.slot as usize, found.series, at, found.value)
-    }
-
-    /// Takes a sample down, of a series that goes by this number.
-    #[inline]
-    pub(crate) fn row(
-        &mut self,
-        slot: usize,
-        series: &Series,
-        at: Moment,
-        value: f64,
-    ) -> Result<(), Fault> {
-        if self.kinds.get(slot).is_none_or(Option::is_none) {
-            let kind = self.meet(series)?;
-            if self.kinds.len() <= slot {
-                self.kinds.resize(slot + 1, None);
-            }
-            self.kinds[slot] = Some(kind);
-        }
-        self.put(slot, at, value);
-        Ok(())
-    }
-
-    /// Takes down why a source failed. One that the policy does not have is
-    /// passed over.
-    pub(crate) fn why(&mut self, source: &str, at: Moment, gap: &Gap) {
-        let Some(recorded) = self.sources.iter_mut().find(|s| s.name == source) else {
-            return;
-        };
-        // Most failures are like the one before.
-        let known = recorded.gaps.iter().rposition(|known| known == gap);
-        let place = known.unwrap_or_else(|| {
-            if recorded.gaps.len() < MOST_GAPS {
-                recorded.gaps.push(gap.clone());
-            }
-            recorded.gaps.len() - 1
-        });
-        recorded.whys.push(at, place as f64);
-    }
-
-    /// Takes a sample down, of a series that was met.
-    #[inline]
-    fn put(&mut self, slot: usize, at: Moment, value: f64) {
-        match &self.kinds[slot] {
-            Some(Kind::Series { source, series }) => {
-                self.sources[*source].series[*series].1.push(at, value);
-            }
-            Some(Kind::Up(source)) => self.sources[*source].up.push(at, value),
-            Some(Kind::Success(source)) => self.sources[*source].success.push(at, value),
-            Some(Kind::Latency(source)) => self.sources[*source].latency.push(at, value),
-            Some(Kind::Release(version)) => {
-                self.names_releases = true;
-                if value != 0.0 {
-                    self.ran.push((at, version.clone()));
-                }
-            }
-            Some(Kind::Foreign(source)) => match self.foreign.get_mut(source) {
-                Some(samples) => *samples += 1,
-                None => drop(self.foreign.insert(source.clone(), 1)),
-            },
-            None => {}
-        }
-    }
-
-    /// What a series stands for, decided once.
-    fn meet(&mut self, series: &Series) -> Result<Kind, Fault> {
-        if series.name() == RELEASE {
-            return Ok(Kind::Release(series.label("version").to_owned()));
-        }
-        let mut named = series.label(SOURCE);
-        let source = if let Some(strangers) = &self.strangers {
-            if named.is_empty() {
-                let unnamed = strangers.unnamed.as_deref();
-                named = unnamed.ok_or_else(|| Fault::Nobody(series.to_string()))?;
-            }
-            let source = self.sources.iter().position(|s| s.name == named);
-            let source = source.unwrap_or(self.sources.len());
-            if source == self.sources.len() {
-                self.sources.push(Recorded::named(named));
-            }
-            let recorded = &mut self.sources[source];
-            recorded.probes |= matches!(series.name(), SUCCESS | LATENCY);
-            source
-        } else if named.is_empty() {
-            let probes = matches!(series.name(), SUCCESS | LATENCY);
-            let mut candidates = (0..self.sources.len()).filter(|i| {
-                let source = &self.sources[*i];
-                if probes {
-                    source.probes
-                } else {
-                    source.scrapes
-                }
-            });
-            match (candidates.next(), candidates.next()) {
-                (Some(source), None) => source,
-                _ => return Err(Fault::Nobody(series.to_string())),
-            }
-        } else {
-            match self.sources.iter().position(|s| s.name == named) {
-                Some(source) => source,
-                None => return Ok(Kind::Foreign(named.to_owned())),
-            }
-        };
-        let recorded = &mut self.sources[source];
-        Ok(match series.name() {
-            UP if !named.is_empty() => Kind::Up(source),
-            SUCCESS if recorded.probes => Kind::Success(source),
-            LATENCY if recorded.probes => Kind::Latency(source),
-            _ if recorded.probes => Kind::Foreign(recorded.name.clone()),
-            _ => {
-                let labels = series.labels().iter();
-                let labels = labels.filter(|(name, _)| name != SOURCE).cloned().collect();
-                let series = Arc::new(Series::new(series.name(), labels));
-                recorded.series.push((series, Column::default()));
-                Kind::Series {
-                    source,
-                    series: recorded.series.len() - 1,
-                }
-            }
-        })
-    }
-
-    /// The times of the first and of the last fact, if there is one.
-    pub(crate) fn span(&mut self) -> Option<(Moment, Moment)> {
-        self.sort();
-        let last = self.sources.iter().filter_map(Recorded::last);
-        let last = last.chain(self.ran.last().map(|(at, _)| *at)).max();
-        Facts::new(&self.sources, &self.ran, &[]).at().zip(last)
-    }
-
-    pub(crate) fn finish(mut self, span: (Moment, Moment)) -> Recording {
-        self.sort();
-        Recording {
-            sources: self.sources,
-            ran: self.ran,
-            span,
-            names_releases: self.names_releases,
-            foreign: self.foreign,
-            happened: Vec::new(),
-            taken: Vec::new(),
-            remarks: Vec::new(),
-        }
-    }
-
-    fn sort(&mut self) {
-        for column in self.sources.iter_mut().flat_map(Recorded::columns) {
-            column.sort();
-        }
-        self.ran.sort_by_key(|(at, _)| *at);
+    /// Those that concern a policy.
+    pub(super) fn facts_of<'a>(&'a self, policy: &Policy) -> Facts<'a> {
+        let sources = self.sources.iter();
+        let own = sources.filter(|source| policy.sources.contains_key(&source.name));
+        Facts::new(own, &self.ran, &self.happened)
     }
 }

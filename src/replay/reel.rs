@@ -4,6 +4,12 @@
 //! after the other. Each series stays a column of its own, and a scrape is put
 //! together only when its time has come: nothing of a recording is in memory
 //! twice, and no order of the file's lines is better than another.
+//!
+//! A sample that the agent takes for a tick is stamped with the tick. Others
+//! stamp the time at which they scraped, a little early or late, and half of
+//! their scrapes would seem to be missing from a window that has room for four.
+//! So scrapes that come nearly at the source's own pace are played at exactly
+//! that pace.
 
 use std::iter::Peekable;
 use std::slice::Iter;
@@ -36,22 +42,23 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn new(
-        sources: &'a [Recorded],
+        sources: impl Iterator<Item = &'a Recorded>,
         ran: &'a [(Moment, String)],
         happened: &'a [(Moment, Event)],
     ) -> Self {
         Self {
             ran: ran.iter().peekable(),
             happened: happened.iter().peekable(),
-            reels: sources.iter().map(Reel::new).collect(),
+            reels: sources.map(Reel::new).collect(),
         }
     }
 
     /// When the next fact is; `None` after the last.
     pub(super) fn at(&mut self) -> Option<Moment> {
         let ran = self.ran.peek().map(|(at, _)| *at);
-        let happened = self.happened.peek().map(|(at, _)| *at);
         let said = self.reels.iter().filter_map(|reel| reel.next);
+        let happened = self.happened.peek().map(|(at, _)| *at);
+        let said = said.map(|next| next.played);
         said.chain(ran).chain(happened).min()
     }
 
@@ -64,8 +71,12 @@ impl<'a> Facts<'a> {
         if let Some((at, event)) = self.happened.next_if(|(when, _)| *when == at) {
             return Some((*at, Fact::Happened(event)));
         }
-        let reel = self.reels.iter_mut().find(|reel| reel.next == Some(at))?;
-        let said = reel.scrape(at);
+        let mut reels = self.reels.iter_mut();
+        let (reel, next) = reels.find_map(|reel| {
+            let next = reel.next.filter(|next| next.played == at)?;
+            Some((reel, next))
+        })?;
+        let said = reel.scrape(next);
         Some((at, Fact::Sampled(reel.name, said)))
     }
 }
@@ -85,8 +96,19 @@ struct Reel<'a> {
     waiting: Vec<(Moment, Strip<'a>)>,
     /// Series of now, in the file's order.
     playing: Vec<Strip<'a>>,
+    /// The next time of those.
+    soonest: Option<Moment>,
+    /// How far apart its scrapes are, where they have a pace.
+    cadence: Option<Duration>,
     /// When it was sampled next; `None` after the last time.
-    next: Option<Moment>,
+    next: Option<Next>,
+}
+
+/// When a source was sampled, and when that is played.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    sampled: Moment,
+    played: Moment,
 }
 
 /// One series of a reel.
@@ -125,10 +147,29 @@ impl<'a> Reel<'a> {
             gaps: &recorded.gaps,
             waiting,
             playing: Vec::new(),
+            soonest: None,
+            cadence: recorded.cadence,
             next: None,
         };
-        reel.next = reel.upcoming();
+        reel.next = reel.upcoming().map(|first| Next {
+            sampled: first,
+            played: first,
+        });
         reel
+    }
+
+    /// When a sample is played that was taken after another.
+    fn paced(&self, last: Next, sampled: Moment) -> Next {
+        let in_time = self.cadence.map(|cadence| {
+            let due = last.played + cadence;
+            let off = due.since(sampled) + sampled.since(due);
+            (due, off <= cadence / 5)
+        });
+        let played = match in_time {
+            Some((due, true)) => due,
+            _ => sampled.max(last.played + Duration::from_millis(1)),
+        };
+        Next { sampled, played }
     }
 
     /// When it was sampled next.
@@ -138,13 +179,13 @@ impl<'a> Reel<'a> {
         }
         let probed = [&self.up, &self.success, &self.latency, &self.whys];
         let probed = probed.into_iter().filter_map(Play::at);
-        let playing = self.playing.iter().filter_map(|strip| strip.play.at());
         let waiting = self.waiting.last().map(|(first, _)| *first);
-        probed.chain(playing).chain(waiting).min()
+        probed.chain(self.soonest).chain(waiting).min()
     }
 
-    /// What it said at this time, which is its next.
-    fn scrape(&mut self, at: Moment) -> Outcome {
+    /// What it said at its next time.
+    fn scrape(&mut self, next: Next) -> Outcome {
+        let at = next.sampled;
         let up = self.up.last_at(at).map(|up| up != 0.0);
         let why = self.why(at);
         let said = if self.probes {
@@ -157,7 +198,7 @@ impl<'a> Reel<'a> {
                 (Some(true), _) | (None, None) => Outcome::Scraped(samples),
             }
         };
-        self.next = self.upcoming();
+        self.next = self.upcoming().map(|then| self.paced(next, then));
         said
     }
 
@@ -167,7 +208,7 @@ impl<'a> Reel<'a> {
             self.playing.insert(place, strip);
         }
         let mut samples = Vec::with_capacity(self.playing.len());
-        let mut over = false;
+        let (mut over, mut soonest) = (false, None::<Moment>);
         for strip in &mut self.playing {
             while let Some(value) = strip.play.next_at(at) {
                 samples.push(Sample {
@@ -175,8 +216,12 @@ impl<'a> Reel<'a> {
                     value,
                 });
             }
-            over |= strip.play.at().is_none();
+            match strip.play.at() {
+                Some(next) => soonest = Some(soonest.map_or(next, |s| s.min(next))),
+                None => over = true,
+            }
         }
+        self.soonest = soonest;
         if over {
             self.playing.retain(|strip| strip.play.at().is_some());
         }

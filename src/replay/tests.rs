@@ -197,18 +197,13 @@ fn a_recording_that_cannot_be_used_says_why() {
             "the recording has no samples of this policy's sources",
         ),
         (
-            &["req 1 5", "what?"],
-            "the recording is not OpenMetrics text: not an exposition at line 2",
+            &["what?", "req"],
+            "the recording is not OpenMetrics text: not an exposition at line 1",
         ),
     ] {
         let fault = read(lines).expect_err("a fault").to_string();
         assert!(fault.starts_with(why), "{fault}");
     }
-    let cut = Recording::read(&policy(), "req 1 5\n".as_bytes()).expect_err("a fault");
-    assert_eq!(
-        cut.to_string(),
-        "the recording is not OpenMetrics text: the page has no `# EOF` at its end"
-    );
     let mut two = policy();
     let app = two.sources["app"].clone();
     two.sources.insert("second".to_owned(), app);
@@ -217,6 +212,137 @@ fn a_recording_that_cannot_be_used_says_why() {
         nobody
             .to_string()
             .starts_with("`req` does not say whose it is")
+    );
+}
+
+/// A scrape every so many milliseconds, a part of them late, with errors.
+fn scraped(every: u64, late: u64) -> Replay {
+    let lines: Vec<_> = (0..100)
+        .flat_map(|n| {
+            let at = 1_790_000_000_000 + n * every + (n * 7 % 3) * late;
+            let at = format!("{}.{:03}", at / 1000, at % 1000);
+            let bad = format!(r#"req{{code="500"}} {} {at}"#, n * 50);
+            [bad, format!(r#"req{{code="200"}} {} {at}"#, n * 50)]
+        })
+        .collect();
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    replay(&policy(), &read(&lines).expect("a recording"))
+}
+
+#[test]
+fn scrapes_that_are_late_or_more_seldom_leave_no_tick_blind() {
+    for (every, late, remarks) in [
+        (5000, 0, 0),
+        (5000, 40, 0),
+        (15_000, 0, 1),
+        (15_000, 70, 1),
+        (30_000, 3, 1),
+    ] {
+        let Replay {
+            told,
+            remarks: said,
+            ..
+        } = scraped(every, late);
+        let fired: Vec<_> = told.events.iter().filter(|e| e.event == "fired").collect();
+        assert_eq!(
+            fired.len(),
+            1,
+            "every {every}, {late} late: {:?}",
+            told.events
+        );
+        let blind = told.triggers["failing"].blind_seconds;
+        assert!(
+            blind < 90.0,
+            "every {every}, {late} late: blind for {blind} s"
+        );
+        let judged_so = said
+            .iter()
+            .filter(|s| s.contains("it is judged so"))
+            .count();
+        assert_eq!(judged_so, remarks, "{said:?}");
+    }
+}
+
+/// What is said of a recording that is used all the same, and its facts.
+fn damaged(text: &str) -> (Vec<String>, usize) {
+    let recording = Recording::read(&policy(), text.as_bytes()).expect("a recording");
+    (recording.remarks.clone(), facts(&recording).len())
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_recording_is_used_and_the_rest_is_said() {
+    let whole = "req 1 5\nreq 2 10\nreq 3 15\n# EOF\n";
+    let none: [String; 0] = [];
+    assert_eq!(damaged(whole), (none.to_vec(), 3));
+    // The last line feed is no part of the end.
+    assert_eq!(damaged(whole.trim_end()), (none.to_vec(), 3));
+    // Two files, one behind the other.
+    let next = "req 4 20\n# EOF\n";
+    assert_eq!(damaged(&format!("{whole}\n{next}")), (none.to_vec(), 4));
+    for (text, remarks, facts) in [
+        (
+            "req 1 5\nreq 2 10\nreq 3 1500",
+            &[
+                "the file was cut behind line 2, in the middle of the next: it has no `# EOF` at its end; the last sample is of 1970-01-01T00:00:10Z",
+            ][..],
+            2,
+        ),
+        (
+            "req 1 5\n",
+            &[
+                "the file was cut behind line 1: it has no `# EOF` at its end; the last sample is of 1970-01-01T00:00:05Z",
+            ],
+            1,
+        ),
+        (
+            "req 1 5\nwhat?\nreq 2\nreq 3 15\n# EOF\n",
+            &[
+                "2 lines were passed over, the first, line 2: expected a space or `{` after the name, found \"?\"",
+            ],
+            2,
+        ),
+        (
+            "req 1 5\nreq 2\nreq 3 15\n# EOF\n",
+            &[
+                "a line was passed over, line 2: `req` has no timestamp: a recording needs one on every sample",
+            ],
+            2,
+        ),
+        (
+            "req 3 15\nreq 1 5\nreq 1 5\nreq 7 5\nreq 2 10\n# EOF\n",
+            &[
+                "a sample stands in the recording a second time with another value: the first is used",
+                "a sample stands in the recording twice: it is used once",
+            ],
+            3,
+        ),
+    ] {
+        let (said, read) = damaged(text);
+        assert_eq!(said, remarks, "{text}");
+        assert_eq!(read, facts, "{text}");
+    }
+}
+
+#[test]
+fn any_cut_of_a_recording_is_said_and_no_half_of_a_number_is_read() {
+    let whole = "req 10 100\nreq 20 105\nreq 30 110\n# EOF\n";
+    for cut in 11..whole.len() - 2 {
+        let (said, facts) = damaged(&whole[..cut]);
+        assert!(
+            said[0].starts_with("the file was cut behind line "),
+            "{cut}"
+        );
+        assert_eq!(facts, whole[..cut].matches('\n').count(), "{cut}");
+    }
+}
+
+#[test]
+fn a_recording_of_another_service_is_recognised() {
+    let recording = read(&["other_total 1 5", "other_total 2 10"]).expect("a recording");
+    let replayed = replay(&policy(), &recording);
+    assert_eq!(
+        replayed.remarks,
+        ["the recording has no series for errors (req): is it of another service?"]
     );
 }
 

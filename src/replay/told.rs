@@ -3,6 +3,7 @@
 //! The names are those of SPEC 5 and stay.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -64,6 +65,21 @@ pub struct ToldEvent {
     /// When, on the recording's clock.
     #[serde(skip)]
     pub when: Moment,
+    /// How far the hold was, of what begins, meets or ends one.
+    #[serde(skip)]
+    pub hold: Option<Progress>,
+    /// The gate by which it is held.
+    #[serde(skip)]
+    pub gate: Option<&'static str>,
+}
+
+/// How far a hold was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// So long.
+    pub held: Duration,
+    /// Of so long; never zero.
+    pub of: Duration,
 }
 
 impl ToldEvent {
@@ -96,6 +112,8 @@ impl ToldEvent {
             unit: cause.map(|c| c.unit),
             line: crate::view::note::line(note),
             when: note.at,
+            hold: None,
+            gate: None,
         })
     }
 }

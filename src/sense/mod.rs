@@ -18,6 +18,7 @@ mod connect;
 pub mod exposition;
 mod fault;
 mod log;
+pub mod past;
 mod probe;
 mod prometheus;
 mod resolve;

@@ -239,13 +239,24 @@ fn own_wait(interval: Duration, failures: u32) -> Duration {
     }
 }
 
-/// The request for a query.
-fn asked(base: &Url, promql: &str, mut headers: HeaderMap, tls: &Tls) -> Asked {
+/// The request for an instant query at the server's own time.
+fn asked(base: &Url, promql: &str, headers: HeaderMap, tls: &Tls) -> Asked {
+    api(base, "query", &[("query", promql)], headers, tls)
+}
+
+/// A request to `/api/v1/…` behind the base.
+pub(super) fn api(
+    base: &Url,
+    endpoint: &str,
+    pairs: &[(&str, &str)],
+    mut headers: HeaderMap,
+    tls: &Tls,
+) -> Asked {
     let mut url = base.clone();
-    let path = format!("{}/api/v1/query", base.path().trim_end_matches('/'));
-    url.set_path(&path);
+    let base = base.path().trim_end_matches('/');
+    url.set_path(&format!("{base}/api/v1/{endpoint}"));
     let plain = url.clone();
-    url.query_pairs_mut().append_pair("query", promql);
+    url.query_pairs_mut().extend_pairs(pairs);
     if url.as_str().len() <= LONGEST_URL {
         return Asked {
             method: Method::GET,
@@ -271,6 +282,13 @@ fn asked(base: &Url, promql: &str, mut headers: HeaderMap, tls: &Tls) -> Asked {
     }
 }
 
+/// How long a server wants to be left alone (RFC 9110, section 10.2.3), where it
+/// says so in seconds.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
 impl Question {
     /// Asks, and gives the bytes that came besides the answer.
     async fn ask_by(&mut self, deadline: Instant, still: Duration) -> (u64, Result<f64, Fault>) {
@@ -286,11 +304,7 @@ impl Question {
     async fn ask(&mut self, read: &mut u64, still: Duration) -> Result<f64, Fault> {
         let mut answer = self.request.send().await?;
         let status = answer.status();
-        let wait = answer
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+        let wait = retry_after(answer.headers());
         let mut body = Vec::new();
         while let Some(piece) = answer.chunk().await? {
             *read += piece.len() as u64;
@@ -410,7 +424,7 @@ fn number(status: StatusCode, reply: Option<Reply>) -> Result<(f64, f64), Fault>
 }
 
 /// What a server said, as a person may see it anywhere.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for c in text.trim().chars().take(SHOWN) {
         line.push(if c.is_control() { ' ' } else { c });

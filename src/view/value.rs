@@ -115,6 +115,31 @@ pub fn time(at: Moment, wall_ahead_ms: i64) -> String {
         .to_string()
 }
 
+/// The day of a moment in UTC: `Sat 2026-11-21`.
+#[must_use]
+pub fn day(at: Moment, wall_ahead_ms: i64) -> String {
+    let at = timestamp(at, wall_ahead_ms);
+    at.strftime("%a %Y-%m-%d").to_string()
+}
+
+/// The time of day of a moment in UTC, to the second: `08:30:00`.
+#[must_use]
+pub fn clock(at: Moment, wall_ahead_ms: i64) -> String {
+    let at = timestamp(at, wall_ahead_ms);
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// How often something was: `never`, `once`, `twice`, `12 times`.
+#[must_use]
+pub fn times(n: u64) -> String {
+    match n {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        n => format!("{} times", count(n as f64)),
+    }
+}
+
 /// A moment as RFC 3339 in UTC, to the millisecond, for machines.
 #[must_use]
 pub fn exact_time(at: Moment, wall_ahead_ms: i64) -> String {
@@ -349,6 +374,8 @@ mod tests {
             exact_time(at, 1_795_249_799_500),
             "2026-11-21T08:30:00.500Z"
         );
+        assert_eq!(day(at, 1_795_249_799_500), "Sat 2026-11-21");
+        assert_eq!(clock(at, 1_795_249_799_500), "08:30:00");
         for (ms, ahead) in [(u64::MAX, i64::MAX), (0, i64::MIN)] {
             assert!(time(Moment::from_millis(ms), ahead).ends_with('Z'));
         }

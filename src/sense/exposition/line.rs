@@ -62,7 +62,8 @@ impl Dialect {
 pub struct Fault(String);
 
 impl Fault {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    /// What is wrong with a line, in a clause.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 

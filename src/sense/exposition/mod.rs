@@ -35,4 +35,4 @@ mod page;
 
 pub use line::{Dialect, Fault, Line, parse_line, series};
 pub use number::float;
-pub use page::{Exposition, Found, Framing, MAX_LINE, Page};
+pub use page::{Exposition, Found, Framing, MAX_LINE, Page, PassedOver};

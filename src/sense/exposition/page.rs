@@ -66,8 +66,18 @@ impl Exposition {
             ended: false,
             seen: Vec::new(),
             fault: None,
+            passed: None,
         }
     }
+}
+
+/// Lines that were passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// How many.
+    pub lines: u64,
+    /// The first of them, with its number from 1 and what is wrong with it.
+    pub first: Option<(u64, String)>,
 }
 
 /// How the end of the body is known.
@@ -112,9 +122,38 @@ pub struct Page<'a> {
     /// Bit set of the slots that have a sample on this page.
     seen: Vec<u64>,
     fault: Option<Gap>,
+    /// Bad lines do not spoil the page, but are counted here.
+    passed: Option<PassedOver>,
 }
 
 impl Page<'_> {
+    /// Passes bad lines over and goes on with the next, and takes text behind
+    /// an `# EOF` for another page of the same: for files that were kept, and
+    /// not for a page that somebody says just now.
+    #[must_use]
+    pub fn passing_over(mut self) -> Self {
+        self.passed = Some(PassedOver::default());
+        self
+    }
+
+    /// What was passed over so far.
+    #[must_use]
+    pub fn passed_over(&self) -> PassedOver {
+        self.passed.clone().unwrap_or_default()
+    }
+
+    /// Whether the last line was `# EOF`.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How many lines were read.
+    #[must_use]
+    pub const fn lines_read(&self) -> u64 {
+        self.line
+    }
+
     /// Takes the next bytes of the body and keeps the selected samples.
     ///
     /// # Errors
@@ -240,13 +279,13 @@ impl Page<'_> {
             rest = &rest[end + 1..];
             let mut line = std::mem::take(&mut self.source.carry);
             line.push(b'\n');
-            let read = self.line(&line, each);
+            let read = self.line_or_pass(&line, each);
             line.clear();
             self.source.carry = line;
             read?;
         }
         while !rest.is_empty() {
-            let used = self.line(rest, each)?;
+            let used = self.line_or_pass(rest, each)?;
             if used == 0 {
                 if rest.len() > MAX_LINE {
                     return Err(self.too_long());
@@ -257,6 +296,35 @@ impl Page<'_> {
             rest = &rest[used..];
         }
         Ok(())
+    }
+
+    /// As [`Self::line`]; a bad line may be passed over.
+    #[inline]
+    fn line_or_pass(
+        &mut self,
+        rest: &[u8],
+        each: &mut impl FnMut(Found<'_>) -> Result<(), Fault>,
+    ) -> Result<usize, Gap> {
+        match self.line(rest, each) {
+            Err(fault) => self.pass_over(fault, rest),
+            read => read,
+        }
+    }
+
+    #[cold]
+    fn pass_over(&mut self, fault: Gap, rest: &[u8]) -> Result<usize, Gap> {
+        let number = self.line + 1;
+        match (&mut self.passed, memchr(b'\n', rest)) {
+            (Some(passed), Some(end)) if fault.kind == GapKind::Malformed => {
+                passed.lines += 1;
+                let why = fault.detail.strip_prefix(&malformed_at(number));
+                let why = why.unwrap_or(&fault.detail);
+                passed.first.get_or_insert_with(|| (number, why.to_owned()));
+                self.line = number;
+                Ok(end + 1)
+            }
+            _ => Err(fault),
+        }
     }
 
     /// Reads the line at the start of `rest`; how long it was with its line
@@ -320,9 +388,10 @@ impl Page<'_> {
         text: &[u8],
         each: &mut impl FnMut(Found<'_>) -> Result<(), Fault>,
     ) -> Result<(), Gap> {
-        if self.ended {
+        if self.ended && self.passed.is_none() {
             return Err(self.malformed(&Fault::new("text after `# EOF`")));
         }
+        self.ended &= text.trim_ascii().is_empty();
         let read = line::parse_line(text, self.dialect);
         match read.map_err(|fault| self.malformed(&fault))? {
             Line::Blank | Line::Comment => {}
@@ -382,7 +451,7 @@ impl Page<'_> {
     fn malformed(&self, fault: &Fault) -> Gap {
         Gap::new(
             GapKind::Malformed,
-            format!("not an exposition at line {}: {fault}", self.line + 1),
+            format!("{}{fault}", malformed_at(self.line + 1)),
         )
     }
 
@@ -393,6 +462,10 @@ impl Page<'_> {
             format!("line {} is longer than {MAX_LINE} bytes", self.line + 1),
         )
     }
+}
+
+fn malformed_at(line: u64) -> String {
+    format!("not an exposition at line {line}: ")
 }
 
 /// Keeps a sample, unless its series has one already.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::page::{Block, Page, code, plain};
-use super::plot::Plot;
+use super::plot::{Band, Plot, Shade};
 use super::{Report, Span, note, value};
 use crate::guard::What;
 use crate::model::Unit;
@@ -89,7 +89,8 @@ impl Report<'_> {
             page.blocks.push(Block::Plot(Plot {
                 curve,
                 span: (from, last),
-                hold: self.began().map(|began| (began, incident.opened)),
+                bands: self.hold().into_iter().collect(),
+                doubtful: None,
                 marks: self.marks(),
                 wall_ahead_ms: self.wall_ahead_ms,
             }));
@@ -100,8 +101,17 @@ impl Report<'_> {
         );
     }
 
+    /// From the beginning of the breach to the firing.
+    fn hold(&self) -> Option<Band> {
+        Some(Band {
+            what: Shade::Hold,
+            from: self.began()?,
+            to: self.incident.opened,
+        })
+    }
+
     /// Fired, decided, each step that ended, cured.
-    fn marks(&self) -> Vec<(crate::model::Moment, &'static str)> {
+    fn marks(&self) -> Vec<(crate::model::Moment, String)> {
         /// More would be a fence before the curve.
         const MOST: usize = 12;
         let notes = self.notes().iter().filter_map(|note| {
@@ -115,7 +125,7 @@ impl Report<'_> {
                 What::NotCured => "not cured",
                 _ => return None,
             };
-            Some((note.at, what))
+            Some((note.at, what.to_owned()))
         });
         notes.take(MOST).collect()
     }

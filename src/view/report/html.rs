@@ -10,7 +10,7 @@ use crate::view::value;
 const STYLE: &str = include_str!("report.css");
 
 /// The page.
-pub(super) fn write(page: &Page) -> String {
+pub(crate) fn write(page: &Page) -> String {
     let title = page.blocks.iter().find_map(|block| match block {
         Block::Heading(1, line) => Some(shown(line)),
         _ => None,

@@ -12,10 +12,10 @@ mod course;
 mod decisions;
 mod drill;
 mod evidence;
-mod html;
+pub(crate) mod html;
 mod markdown;
-mod page;
-mod plot;
+pub(crate) mod page;
+pub(crate) mod plot;
 mod steps;
 
 pub use self::drill::{

@@ -1,11 +1,15 @@
-//! One signal over the time of an incident: its curve, its limit, the hold, and
-//! what happened when. As inline SVG, and as a line of blocks where pictures
-//! cannot be.
+//! One signal over a time, of an incident or of a replay: its curve, its limit,
+//! the hold, and what happened when. As inline SVG, and as a line of blocks
+//! where pictures cannot be.
+//!
+//! A picture of a month is no larger than one of an hour: of what falls on one
+//! column of it, the lowest and the highest are drawn.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::html::escaped;
-use crate::model::{Moment, Op, Unit};
+use crate::model::{Limit, Moment, Op, Policy, Test, Unit};
 use crate::view::value;
 
 /// The drawing's size, and what its frame leaves free, in SVG units.
@@ -47,6 +51,34 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// What a policy compares a signal over its own window with: of several
+    /// limits that of a preferred trigger, else the first.
+    #[must_use]
+    pub fn of(policy: &Policy, signal: &str, preferred: impl Fn(&str) -> bool) -> Option<Self> {
+        let mut bounds: Vec<Self> = Vec::new();
+        for trigger in &policy.triggers {
+            for test in trigger.when.expr.tests() {
+                if let Test::Compare {
+                    signal: read,
+                    over: None,
+                    op,
+                    limit: Limit::Fixed(limit),
+                    ..
+                } = test
+                    && read == signal
+                {
+                    bounds.push(Self {
+                        trigger: trigger.name.clone(),
+                        op: *op,
+                        limit: *limit,
+                    });
+                }
+            }
+        }
+        bounds.sort_by_key(|bound| !preferred(&bound.trigger));
+        bounds.into_iter().next()
+    }
+
     /// Whether a value is a breach.
     #[must_use]
     pub fn is_breached_by(&self, value: f64) -> bool {
@@ -63,16 +95,49 @@ impl Bound {
 
 /// A curve as it is drawn.
 #[derive(Clone, Debug)]
-pub(super) struct Plot {
-    pub(super) curve: Curve,
+pub(crate) struct Plot {
+    pub(crate) curve: Curve,
     /// From its first point to its last, at least.
-    pub(super) span: (Moment, Moment),
-    /// When the breach began, and when it had lasted its hold.
-    pub(super) hold: Option<(Moment, Moment)>,
+    pub(crate) span: (Moment, Moment),
+    /// Shaded times, each kind in the order of time.
+    pub(crate) bands: Vec<Band>,
+    /// From when on the curve is of what would not have been so.
+    pub(crate) doubtful: Option<Moment>,
     /// What happened when, in the order of time.
-    pub(super) marks: Vec<(Moment, &'static str)>,
-    pub(super) wall_ahead_ms: i64,
+    pub(crate) marks: Vec<(Moment, String)>,
+    pub(crate) wall_ahead_ms: i64,
 }
+
+/// A shaded time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Band {
+    pub(crate) what: Shade,
+    pub(crate) from: Moment,
+    pub(crate) to: Moment,
+}
+
+/// What a shaded time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shade {
+    /// From the beginning of a breach to its firing or its end.
+    Hold,
+    /// Nothing could be judged.
+    Blind,
+}
+
+impl Shade {
+    const ALL: [Self; 2] = [Self::Blind, Self::Hold];
+
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Blind => "blind",
+        }
+    }
+}
+
+/// More marks are lines without a number.
+const NUMBERED: usize = 16;
 
 impl Plot {
     fn values(&self) -> impl Iterator<Item = f64> + Clone {
@@ -83,10 +148,15 @@ impl Plot {
         value::number(x, self.curve.unit)
     }
 
-    /// Of day, to the second.
+    /// Of day, to the second; where more than a day is drawn, with the day, to
+    /// the minute.
     fn clock(&self, at: Moment) -> String {
-        let time = value::time(at, self.wall_ahead_ms);
-        time.get(11..19).map_or(time.clone(), str::to_owned)
+        const DAY: Duration = Duration::from_hours(24);
+        if self.span.1.since(self.span.0) <= DAY {
+            return value::clock(at, self.wall_ahead_ms);
+        }
+        let time = value::time(at, self.wall_ahead_ms).replace('T', " ");
+        time.get(5..16).map_or(time.clone(), str::to_owned)
     }
 
     /// `error_rate: 0% to 30%, limit > 5% of high-error-rate`.
@@ -116,7 +186,7 @@ impl Plot {
     }
 
     /// A line of blocks, a line of marks, and what they mean.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let (_, top) = self.range();
         let mut columns = [None::<f64>; COLUMNS];
@@ -167,6 +237,12 @@ impl Plot {
 
     /// `1 fired 08:51:20, 2 cured 08:52:25`.
     fn legend(&self) -> Option<String> {
+        if self.marks.len() > NUMBERED {
+            return Some(format!(
+                "{} marks: the timeline has them",
+                value::count(self.marks.len() as f64)
+            ));
+        }
         let marks = self.marks.iter().enumerate();
         let marks = marks.map(|(n, (at, what))| format!("{} {what} {}", n + 1, self.clock(*at)));
         let marks: Vec<String> = marks.collect();
@@ -209,7 +285,7 @@ impl Plot {
     }
 
     /// As an SVG element, the `n`th of its page, and its caption.
-    pub(super) fn svg(&self, n: usize) -> String {
+    pub(crate) fn svg(&self, n: usize) -> String {
         let (low, high) = self.range();
         let y = |value: f64| {
             let share = (value - low) / (high - low);
@@ -225,15 +301,7 @@ impl Plot {
             }),
         );
         let bottom = HEIGHT - BOTTOM;
-        if let Some((from, to)) = self.hold {
-            let (from, to) = (self.x(from), self.x(to));
-            let _ = writeln!(
-                out,
-                "<rect class=\"hold\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-                (to - from).max(1.0),
-                bottom - TOP
-            );
-        }
+        self.shade(&mut out);
         let _ = writeln!(
             out,
             "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"/>\n\
@@ -244,17 +312,26 @@ impl Plot {
         );
         self.axes(&mut out, low, high, y);
         self.draw_marks(&mut out);
-        for piece in self.thinned().split(|(_, value)| value.is_none()) {
-            let points: Vec<String> = piece
-                .iter()
-                .filter_map(|(at, value)| Some(format!("{:.1},{:.1}", self.x(*at), y((*value)?))))
-                .collect();
-            if !points.is_empty() {
-                let _ = writeln!(
-                    out,
-                    "<polyline class=\"curve\" points=\"{}\"/>",
-                    points.join(" ")
-                );
+        let thinned = self.thinned();
+        let turn = self.doubtful.map_or(thinned.len(), |doubtful| {
+            thinned.partition_point(|(at, _)| *at < doubtful)
+        });
+        let (sure, doubtful) = thinned.split_at(turn);
+        for (points, class) in [(sure, "curve"), (doubtful, "curve doubtful")] {
+            for piece in points.split(|(_, value)| value.is_none()) {
+                let points: Vec<String> = piece
+                    .iter()
+                    .filter_map(|(at, value)| {
+                        Some(format!("{:.1},{:.1}", self.x(*at), y((*value)?)))
+                    })
+                    .collect();
+                if !points.is_empty() {
+                    let _ = writeln!(
+                        out,
+                        "<polyline class=\"{class}\" points=\"{}\"/>",
+                        points.join(" ")
+                    );
+                }
             }
         }
         let caption = match self.legend() {
@@ -269,18 +346,60 @@ impl Plot {
         out
     }
 
-    /// At most a point for each unit of the drawing: of those that share one,
-    /// the one furthest from zero.
-    fn thinned(&self) -> Vec<(Moment, Option<f64>)> {
-        let mut thin: Vec<(Moment, Option<f64>)> = Vec::new();
-        for (at, value) in &self.curve.points {
-            let close = |last: &(Moment, _)| self.x(*at) - self.x(last.0) < 1.0;
-            match (thin.last_mut().filter(|last| close(last)), value) {
-                (Some((_, Some(last))), Some(value)) if value.abs() <= last.abs() => {}
-                (Some(last @ (_, Some(_))), Some(value)) => last.1 = Some(*value),
-                _ => thin.push((*at, *value)),
+    /// Rectangles behind the curve; those that touch are one.
+    fn shade(&self, out: &mut String) {
+        let height = HEIGHT - BOTTOM - TOP;
+        let mut draw = |class: &str, from: f64, to: f64| {
+            let _ = writeln!(
+                out,
+                "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{height:.1}\"/>",
+                (to - from).max(1.0),
+            );
+        };
+        if let Some(doubtful) = self.doubtful {
+            draw("doubtful", self.x(doubtful), self.x(self.span.1));
+        }
+        for what in Shade::ALL {
+            let mut open: Option<(f64, f64)> = None;
+            for band in self.bands.iter().filter(|band| band.what == what) {
+                let (from, to) = (self.x(band.from), self.x(band.to));
+                match &mut open {
+                    Some(last) if from - last.1 < 1.0 => last.1 = last.1.max(to),
+                    _ => {
+                        if let Some((from, to)) = open.replace((from, to)) {
+                            draw(what.class(), from, to);
+                        }
+                    }
+                }
+            }
+            if let Some((from, to)) = open {
+                draw(what.class(), from, to);
             }
         }
+    }
+
+    /// For each unit of the drawing the lowest and the highest of the points on
+    /// it, in their order; `None` where none was on it.
+    fn thinned(&self) -> Vec<(Moment, Option<f64>)> {
+        let mut thin: Vec<(Moment, Option<f64>)> = Vec::new();
+        let mut column: Option<Extremes> = None;
+        for &(at, value) in &self.curve.points {
+            let x = self.x(at);
+            match (&mut column, value) {
+                // A gap shorter than a unit cannot be seen.
+                (Some(open), None) if x - open.x < 1.0 => {}
+                (Some(open), Some(value)) if x - open.x < 1.0 => open.take(at, value),
+                (_, value) => {
+                    thin.extend(column.take().into_iter().flat_map(Extremes::points));
+                    column = value.map(|value| Extremes::new(x, at, value));
+                    if value.is_none() {
+                        thin.push((at, None));
+                    }
+                }
+            }
+        }
+        thin.extend(column.into_iter().flat_map(Extremes::points));
+        thin.dedup_by(|next, last| next.1.is_none() && last.1.is_none());
         thin
     }
 
@@ -330,8 +449,13 @@ impl Plot {
     fn draw_marks(&self, out: &mut String) {
         const CLOSE: f64 = 12.0;
         let mut labels: Vec<(f64, usize, usize)> = Vec::new();
+        let mut drawn = f64::NEG_INFINITY;
         for (n, (at, _)) in self.marks.iter().enumerate() {
             let x = self.x(*at);
+            if x - drawn < 1.0 && self.marks.len() > NUMBERED {
+                continue;
+            }
+            drawn = x;
             let _ = writeln!(
                 out,
                 "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/>",
@@ -341,6 +465,9 @@ impl Plot {
                 Some((before, _, last)) if x - *before < CLOSE => *last = n + 1,
                 _ => labels.push((x, n + 1, n + 1)),
             }
+        }
+        if self.marks.len() > NUMBERED {
+            return;
         }
         for (x, first, last) in labels {
             let label = if first == last {
@@ -357,10 +484,45 @@ impl Plot {
     }
 }
 
+/// The lowest and the highest point on one unit of the drawing.
+struct Extremes {
+    x: f64,
+    low: (Moment, f64),
+    high: (Moment, f64),
+}
+
+impl Extremes {
+    const fn new(x: f64, at: Moment, value: f64) -> Self {
+        Self {
+            x,
+            low: (at, value),
+            high: (at, value),
+        }
+    }
+
+    fn take(&mut self, at: Moment, value: f64) {
+        if value < self.low.1 {
+            self.low = (at, value);
+        }
+        if value > self.high.1 {
+            self.high = (at, value);
+        }
+    }
+
+    fn points(self) -> impl Iterator<Item = (Moment, Option<f64>)> {
+        let (first, second) = if self.low.0 <= self.high.0 {
+            (self.low, self.high)
+        } else {
+            (self.high, self.low)
+        };
+        let second = (first != second).then_some(second);
+        let points = std::iter::once(first).chain(second);
+        points.map(|(at, value)| (at, Some(value)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn plot(values: &[Option<f64>]) -> Plot {
@@ -382,8 +544,15 @@ mod tests {
                     .collect(),
                 counted: None,
             },
-            hold: Some((at(1), at(2))),
-            marks: vec![(at(1), "fired"), (at(1), "decided"), (at(3), "cured")],
+            bands: vec![Band {
+                what: Shade::Hold,
+                from: at(1),
+                to: at(2),
+            }],
+            doubtful: None,
+            marks: [(1, "fired"), (1, "decided"), (3, "cured")]
+                .map(|(n, what)| (at(n), what.to_owned()))
+                .to_vec(),
             wall_ahead_ms: 0,
         }
     }
@@ -406,6 +575,34 @@ mod tests {
             let drawn = plot.svg(1) + &plot.text();
             assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
         }
+    }
+
+    #[test]
+    fn a_month_is_drawn_as_small_as_an_hour_and_shows_its_extremes() {
+        let mut values = vec![Some(0.01); 500_000];
+        values[123_456] = Some(0.9);
+        values[123_457] = Some(0.0);
+        for n in 0..5000 {
+            values[n * 90] = None;
+        }
+        let mut plot = plot(&values);
+        let at = |n: usize| Moment::from_millis(n as u64 * 5000);
+        plot.doubtful = Some(at(400_000));
+        plot.marks = (0..5000)
+            .map(|n| (at(n * 100), "fired".to_owned()))
+            .collect();
+        plot.bands = (0..5000)
+            .map(|n| Band {
+                what: Shade::Blind,
+                from: at(n * 100),
+                to: at(n * 100 + 10),
+            })
+            .collect();
+        let svg = plot.svg(1);
+        assert!(svg.len() < 200_000, "{} bytes", svg.len());
+        assert!(svg.contains("error_rate: 0% to 90%"), "{svg}");
+        assert!(svg.contains("curve doubtful"));
+        assert!(svg.contains("5,000 marks: the timeline has them"));
     }
 
     #[test]
