@@ -24,6 +24,8 @@ mod losses;
 mod names;
 mod nested;
 mod notifier_keys;
+mod notifier_mail;
+mod notifier_secrets;
 mod notifiers;
 mod per;
 mod plans;

@@ -5,19 +5,18 @@
 //! systemd credential has them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::fault::{Draft, SECRET, listed, nearest};
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Reader};
-use super::notifier_keys::{
-    KINDS, Kind, PASSWORD, ROUTING_KEY, SIGNED, TOKEN, URL, USER, Ways, known,
-};
+use super::notifier_keys::{KINDS, Kind, ROUTING_KEY, SIGNED, TOKEN, URL, known};
+use super::notifier_mail::{email, one_mailbox};
+use super::notifier_secrets::{Plain, kept, needed, secret};
 use super::per::{Counted, per};
+use super::requests;
 use super::steps::argv;
-use super::{names, requests};
-use crate::model::{MailTls, Notifier, NotifierKind, Rate, Secret};
+use crate::model::{Notifier, NotifierKind, Rate, Secret};
 
 /// The notices whose texts can be replaced: the names of
 /// `guard::NoticeKind`, which this room may not see; a test holds them equal.
@@ -68,17 +67,7 @@ const GITHUB_API: &str = "https://api.github.com";
 
 const MOST_LABELS: usize = 50;
 const MOST_LINKS: usize = 20;
-const MOST_MAILBOXES: usize = 100;
 const MOST_URLS: usize = 20;
-
-/// What the first of the four ways to give a value takes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Plain {
-    /// It is not offered.
-    No,
-    Url,
-    Text,
-}
 
 /// Reads one notifier.
 pub(super) fn notifier(item: &Item<'_>, r: &mut Reader) -> Option<Notifier> {
@@ -154,16 +143,6 @@ fn answers_as(keys: &Keys<'_>, r: &mut Reader) -> Option<String> {
     }
     r.marks.insert(item.path.clone(), item.at.clone());
     Some(name.to_owned())
-}
-
-/// A mail is as good as an answer to each of those who get it.
-fn one_mailbox(who: &str, to: &[String], keys: &Keys<'_>, r: &mut Reader) {
-    if let Some(item) = keys.get("answers_as").filter(|_| to.len() > 1) {
-        let message = format!("these links go to {} mailboxes", to.len());
-        r.add(Draft::warning("link", item.at, message).hint(format!(
-            "whoever follows one first answers as {who}: give each a notifier of its own"
-        )));
-    }
 }
 
 /// The text of every kind that has none of its own: one of ours by its name, or
@@ -336,126 +315,6 @@ fn github(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
     })
 }
 
-fn email(keys: &Keys<'_>, r: &mut Reader) -> Option<NotifierKind> {
-    let tls = match keys.get("tls") {
-        Some(item) => item.choice(
-            &[
-                ("starttls", MailTls::StartTls),
-                ("tls", MailTls::Tls),
-                ("none", MailTls::None),
-            ],
-            r,
-        ),
-        None => Some(MailTls::StartTls),
-    };
-    let server = keys
-        .need("server", "\"smtp.example.com:587\"", r)
-        .and_then(|item| mail_server(&item, tls, r));
-    let ca = match keys.get("ca") {
-        Some(item) => Some(names::path(&item, r)?),
-        None => None,
-    };
-    let password = kept(keys, PASSWORD, r);
-    let user = if USER.iter().any(|way| keys.has(way)) {
-        secret(keys, USER, Plain::Text, r).map(Some)
-    } else {
-        Some(None)
-    };
-    let login = match (user?, password?) {
-        (Some(user), Some(password)) => Some((user, password)),
-        (None, None) => None,
-        (user, _) => {
-            let (has, lacks) = match user {
-                Some(_) => ("a user", "password"),
-                None => ("a password", "user"),
-            };
-            r.add(
-                Draft::error(
-                    "missing",
-                    keys.at.clone(),
-                    format!("{} has {has} and no {lacks}", keys.what),
-                )
-                .hint(format!("add `{lacks}_file`, or leave both out")),
-            );
-            return None;
-        }
-    };
-    let from = keys
-        .need("from", "\"Backstop <backstop@example.com>\"", r)
-        .and_then(|item| mailbox(&item, r));
-    let to = keys
-        .need("to", "[\"on-call@example.com\"]", r)
-        .and_then(|item| {
-            let all = item.elements(MOST_MAILBOXES, r)?;
-            if all.is_empty() {
-                r.add(item.fault("value", "`to` names nobody"));
-                return None;
-            }
-            let read: Vec<_> = all.iter().map(|to| mailbox(to, r)).collect();
-            read.into_iter().collect::<Option<Vec<_>>>()
-        });
-    let (host, port) = server?;
-    Some(NotifierKind::Email {
-        host,
-        port,
-        tls: tls?,
-        ca,
-        login,
-        from: from?,
-        to: to?,
-    })
-}
-
-/// `host` or `host:port`; the port is that of the encryption, if it is not
-/// written.
-fn mail_server(item: &Item<'_>, tls: Option<MailTls>, r: &mut Reader) -> Option<(String, u16)> {
-    let usual = match tls {
-        Some(MailTls::Tls) => 465,
-        Some(MailTls::None) => 25,
-        Some(MailTls::StartTls) | None => 587,
-    };
-    let text = item.string(r)?.value;
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
-            let address = requests::address(item, r)?;
-            drop(address);
-            (host, port.parse().ok()?)
-        }
-        _ => (text, usual),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let here = host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    if tls == Some(MailTls::None) && !here {
-        r.add(
-            item.fault(
-                "tls",
-                format!("`{host}` is another host: mail goes there encrypted"),
-            )
-            .hint(
-                "write `tls = \"starttls\"` or `\"tls\"`; `\"none\"` is for a server on this host",
-            ),
-        );
-        return None;
-    }
-    Some((host.to_owned(), port))
-}
-
-/// `on-call@example.com`, with or without a name before it.
-fn mailbox(item: &Item<'_>, r: &mut Reader) -> Option<String> {
-    let text = item.string(r)?.value;
-    if let Err(e) = text.parse::<lettre::message::Mailbox>() {
-        r.add(
-            item.fault("address", format!("`{text}` is not an address: {e}"))
-                .hint("write `on-call@example.com` or `On Call <on-call@example.com>`"),
-        );
-        return None;
-    }
-    Some(text.to_owned())
-}
-
 /// Labels of an alert, but those that are ours.
 fn labels(item: &Item<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
     const OURS: [&str; 7] = [
@@ -491,79 +350,6 @@ fn labels(item: &Item<'_>, r: &mut Reader) -> Option<BTreeMap<String, String>> {
         }
     }
     good.then_some(labels)
-}
-
-/// A secret that may be left out, and never stands in the file. `Some(None)` is
-/// none.
-#[expect(clippy::option_option, reason = "a fault, none, or a secret")]
-fn kept(keys: &Keys<'_>, ways: Ways, r: &mut Reader) -> Option<Option<Secret>> {
-    if let Some(item) = keys.get(ways[0]) {
-        r.add(
-            Draft::error(
-                SECRET,
-                item.key_at,
-                "a secret does not belong into a config file",
-            )
-            .hint(format!(
-                "write `{}`, `{}` or `{}` instead",
-                ways[1], ways[2], ways[3]
-            )),
-        );
-    }
-    if ways[1..].iter().any(|way| keys.has(way)) {
-        secret(keys, ways, Plain::No, r).map(Some)
-    } else {
-        Some(None)
-    }
-}
-
-/// A secret that must be there, and never stands in the file.
-fn needed(keys: &Keys<'_>, ways: Ways, r: &mut Reader) -> Option<Secret> {
-    let kept = kept(keys, ways, r)?;
-    if kept.is_none() && !keys.has(ways[0]) {
-        // Says which keys there are.
-        return secret(keys, ways, Plain::No, r);
-    }
-    kept
-}
-
-/// Exactly one of the four ways to give a value.
-fn secret(keys: &Keys<'_>, ways: Ways, plain: Plain, r: &mut Reader) -> Option<Secret> {
-    let offered = if plain == Plain::No {
-        &ways[1..]
-    } else {
-        &ways
-    };
-    let item = keys.one_of(offered, r)?;
-    if item.key == ways[0] {
-        let text = match plain {
-            Plain::Text => item.string(r)?.value.to_owned(),
-            Plain::No | Plain::Url => requests::url(&item, r)?,
-        };
-        return Some(Secret::Plain(text));
-    }
-    if item.key == ways[1] {
-        return names::path(&item, r).map(Secret::File);
-    }
-    let text = item.string(r)?.value;
-    if item.key == ways[2] {
-        let good = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !good {
-            let message = format!("`{text}` is not the name of an environment variable");
-            r.add(item.fault("name", message));
-            return None;
-        }
-        return Some(Secret::Env(text.to_owned()));
-    }
-    if text.contains('/') || text.starts_with('.') {
-        let message = format!("`{text}` is not the name of a credential");
-        r.add(
-            item.fault("name", message)
-                .hint("the name in the unit's `LoadCredential=NAME:/path`"),
-        );
-        return None;
-    }
-    Some(Secret::Credential(text.to_owned()))
 }
 
 fn templates(item: &Item<'_>, r: &mut Reader) -> BTreeMap<String, String> {
