@@ -27,10 +27,10 @@ use super::hash::Key;
 use super::line::Fault;
 use crate::model::Series;
 
-/// Most entries: 7/8 of 2^17, the fill at which the index is doubled, so that a
-/// full table is 1.4 MB of entries and 0.5 MB of index. A hundred thousand
-/// series fit; a page of endless new names costs two megabytes and no more.
-pub(super) const MAX_KNOWN: usize = (1 << 17) / 8 * 7;
+/// Most entries: a hundred thousand series fit. A full table is 1.2 MB of
+/// entries and 0.5 MB of index, so that a page of endless new names costs less
+/// than two megabytes with the buffers it comes through.
+pub(super) const MAX_KNOWN: usize = 100 << 10;
 
 /// Most selected series of one source, and most bytes of their text. Beyond
 /// this a selector is a mistake, and the page is refused rather than cut.
