@@ -2,7 +2,7 @@
 //!
 //! The cause at the bottom is an [`io::Error`], a [`rustls::Error`], a
 //! [`hyper::Error`] or our own [`Unresolved`]: all of them say what they are,
-//! so nobody's words are compared. `tests/sense_faults.rs` holds the outcome.
+//! so nobody's words are compared. `tests/sense/faults.rs` holds the outcome.
 
 use std::error::Error;
 use std::io;

@@ -5,19 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::float_cmp, reason = "what the text says, to the last bit")]
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of it"
-)]
-mod hostile;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::hostile::{Act, Target, http, source};
 use backstop::model::{Gap, GapKind, Outcome, Source, SourceKind, Tls};
 use backstop::sense::{Client, Sensor};
-use hostile::{Act, Target, http, source};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,18 +1,11 @@
 //! What a source can do to the agent, and what comes of it: a reason, within
 //! the timeout, and nothing of a sample that was not whole.
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses a part of it"
-)]
-mod hostile;
-
 use std::time::Duration;
 
+use crate::hostile::{Act, Target, bomb, gzip, http, probe, scrape, source};
 use backstop::model::{Expect, Gap, GapKind, Outcome, Selector, SourceKind, Tls};
 use backstop::sense::{Client, Sampled, Sensor, selfcheck};
-use hostile::{Act, Target, bomb, gzip, http, probe, scrape, source};
 use serde_json::json;
 
 /// Far longer than loopback needs on a busy machine.

@@ -1,0 +1,4 @@
+//! Steps of a plan, as they are really run.
+
+mod http;
+mod run;
