@@ -3,10 +3,6 @@
 use super::socket::Socket;
 use super::{Done, Error, answer};
 
-/// Stop a running rollback after its current step
-///
-/// The step under way is left to end; steps that always run still do. Where
-/// only the verification is left, it ends at once. Then a person is called.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

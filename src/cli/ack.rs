@@ -3,10 +3,6 @@
 use super::socket::Socket;
 use super::{Done, Error, answer};
 
-/// Say that you look after an incident
-///
-/// Escalation pauses for 30 minutes. It decides nothing: an acknowledgement is
-/// no approval.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

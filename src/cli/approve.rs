@@ -3,10 +3,6 @@
 use super::socket::Socket;
 use super::{Done, Error, answer};
 
-/// Agree to the rollback that an incident asks for
-///
-/// Who you are, the socket knows. A person counts once, however often they say
-/// it; the rollback begins when enough people have agreed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -14,10 +14,6 @@ use crate::model::Config;
 use crate::policy::files::{Writable, read_config, read_folder, read_policy};
 use crate::policy::{Fault, lint_live, lint_with_config, render};
 
-/// Check config and policies
-///
-/// Reports every fault with its place and a hint, then what is allowed but
-/// probably not meant. Exits with 2 if anything is refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policy files, or directories of them; by default those of the agent.

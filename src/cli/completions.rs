@@ -5,10 +5,6 @@ use clap_complete::Shell;
 
 use super::{Cli, Done, Error, out};
 
-/// Write completions for a shell
-///
-/// For example: `backstop completions bash >
-/// /usr/share/bash-completion/completions/backstop`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell.

@@ -4,10 +4,6 @@ use super::socket::Socket;
 use super::{Done, Error};
 use crate::control::Deploy;
 
-/// Tell the agent that a release has been deployed
-///
-/// For services whose running release nothing else shows: a pipeline says it
-/// when it has deployed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

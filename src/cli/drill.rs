@@ -14,14 +14,6 @@ use crate::view::incidents::IncidentView;
 /// How often an executed drill is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Rehearse a rollback: would it work?
-///
-/// Nothing is changed: the release to go to is looked for, every gate is asked,
-/// every check is run, every other step is filled in and asked whether it could
-/// be done, and whoever would be told gets one notice that says that it is a
-/// drill. Exits with 1 unless all was as it should be. With `--execute` the
-/// plan is really run, as by `backstop rollback`, and followed until its cure
-/// is proven.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

@@ -5,10 +5,6 @@ use super::{Done, Error};
 use crate::control::{Freeze, Malformed, parse_lease};
 use crate::guard::Override;
 
-/// Stop acting on a service for a while
-///
-/// It goes on judging and telling, and acts again when the time is over or
-/// somebody says `backstop unfreeze`. A rollback that runs already goes on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

@@ -13,10 +13,6 @@ use crate::model::Moment;
 use crate::replay::{Past, Span};
 use crate::view::value;
 
-/// What there is of the past: from when to when, with gaps and why
-///
-/// Reads the files of the state directory, whether an agent runs or not, and
-/// writes nothing there.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {

@@ -5,7 +5,6 @@ use super::{Done, Error, Format, out};
 use crate::control::parse_number;
 use crate::view::incidents::{IncidentLine, IncidentView, list_text};
 
-/// List incidents, or show one with its timeline
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident to show whole; without one, all are listed.

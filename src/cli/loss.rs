@@ -4,11 +4,6 @@ use super::socket::Socket;
 use super::{Done, Error};
 use crate::control::Loss;
 
-/// Say what was lost in an incident
-///
-/// It goes into the report, beside what the queries of the plan counted, and
-/// calls the levels of escalation whose bound it is above. Also of an incident
-/// that is closed: then nobody is called.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident's number.

@@ -6,9 +6,6 @@ use clap::CommandFactory as _;
 
 use super::{Cli, Done, Error, out};
 
-/// Write the man pages
-///
-/// Prints the page of one command, or writes all of them into a directory.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The command whose page to print; without one, that of `backstop`.

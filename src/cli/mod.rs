@@ -17,6 +17,7 @@ mod error;
 mod freeze;
 mod history;
 mod incidents;
+mod later;
 mod loss;
 mod man;
 mod notify;
@@ -46,6 +47,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use error::Error;
+use later::Later;
 use socket::Socket;
 
 /// What scripts go by.
@@ -71,36 +73,155 @@ pub struct Cli {
     command: Command,
 }
 
+/// The commands, as `--help` lists them. What one takes is in its own file.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
-    Demo(demo::Args),
-    Check(check::Args),
-    Status(status::Args),
-    Incidents(incidents::Args),
-    Report(report::Args),
-    Approve(approve::Args),
-    Reject(reject::Args),
-    Ack(ack::Args),
-    Loss(loss::Args),
-    Rollback(rollback::Args),
-    Drill(drill::Args),
-    Abort(abort::Args),
-    Freeze(freeze::Args),
-    Unfreeze(unfreeze::Args),
-    Deploy(deploy::Args),
-    Release(release::Args),
-    Push(push::Args),
-    Reload(reload::Args),
-    Watch(watch::Args),
-    Notify(notify::Args),
-    Token(token::Args),
-    Completions(completions::Args),
-    Man(man::Args),
-    DemoService(demo::ServiceArgs),
-    Replay(replay::Args),
-    History(history::Args),
-    Test(test::Args),
+    /// Guard services: the agent
+    ///
+    /// Runs until it is stopped by SIGTERM or SIGINT; SIGHUP reads the policies
+    /// again.
+    Run(Later<run::Args>),
+    /// The whole story on this machine in about a minute, nothing installed
+    ///
+    /// Starts a small HTTP service with a good and a bad release, sends it traffic,
+    /// deploys the bad one, and lets the agent find it, roll it back and verify the
+    /// cure. Exits with 0 only if the rollback was verified.
+    Demo(Later<demo::Args>),
+    /// Check config and policies
+    ///
+    /// Reports every fault with its place and a hint, then what is allowed but
+    /// probably not meant. Exits with 2 if anything is refused.
+    Check(Later<check::Args>),
+    /// Show what each trigger sees
+    ///
+    /// For every row of the decision matrix: its value and limit, how far it is
+    /// into its hold, what blocks it, and why.
+    Status(Later<status::Args>),
+    /// List incidents, or show one with its timeline
+    Incidents(Later<incidents::Args>),
+    /// Write an incident's report
+    ///
+    /// What happened, on what evidence, who decided, what was run, and whether it
+    /// helped; with room for what people find out afterwards.
+    Report(Later<report::Args>),
+    /// Agree to the rollback that an incident asks for
+    ///
+    /// Who you are, the socket knows. A person counts once, however often they say
+    /// it; the rollback begins when enough people have agreed.
+    Approve(Later<approve::Args>),
+    /// Refuse the rollback that an incident asks for
+    ///
+    /// One refusal is enough: the incident is dismissed.
+    Reject(Later<reject::Args>),
+    /// Say that you look after an incident
+    ///
+    /// Escalation pauses for 30 minutes. It decides nothing: an acknowledgement is
+    /// no approval.
+    Ack(Later<ack::Args>),
+    /// Say what was lost in an incident
+    ///
+    /// It goes into the report, beside what the queries of the plan counted, and
+    /// calls the levels of escalation whose bound it is above. Also of an incident
+    /// that is closed: then nobody is called.
+    Loss(Later<loss::Args>),
+    /// Roll a service back now
+    ///
+    /// The same plan and the same gates as for a trigger, except hold, cooldown and
+    /// budget; it counts against the budget all the same.
+    Rollback(Later<rollback::Args>),
+    /// Rehearse a rollback: would it work?
+    ///
+    /// Nothing is changed: the release to go to is looked for, every gate is asked,
+    /// every check is run, every other step is filled in and asked whether it could
+    /// be done, and whoever would be told gets one notice that says that it is a
+    /// drill. Exits with 1 unless all was as it should be. With `--execute` the
+    /// plan is really run, as by `backstop rollback`, and followed until its cure
+    /// is proven.
+    Drill(Later<drill::Args>),
+    /// Stop a running rollback after its current step
+    ///
+    /// The step under way is left to end; steps that always run still do. Where
+    /// only the verification is left, it ends at once. Then a person is called.
+    Abort(Later<abort::Args>),
+    /// Stop acting on a service for a while
+    ///
+    /// It goes on judging and telling, and acts again when the time is over or
+    /// somebody says `backstop unfreeze`. A rollback that runs already goes on.
+    Freeze(Later<freeze::Args>),
+    /// Act on a service again
+    ///
+    /// Lifts a freeze before its time; also what the agent waits for when it does
+    /// not trust its own record.
+    Unfreeze(Later<unfreeze::Args>),
+    /// Tell the agent that a release has been deployed
+    ///
+    /// For services whose running release nothing else shows: a pipeline says it
+    /// when it has deployed.
+    Deploy(Later<deploy::Args>),
+    /// Say what a release is: good, bad, irreversible
+    ///
+    /// Your word outranks what the agent observed: a bad release is never gone back
+    /// to, a good one may be. `irreversible` is said of the release that comes with
+    /// a migration: nothing from before it can be gone back to. Your word sets nothing in motion: a bad release that runs is
+    /// rolled back by `backstop rollback`. When the agent rolls back from a release,
+    /// that is newer than what was said of it before.
+    Release(Later<release::Args>),
+    /// Tell a service's policy something that nothing measures
+    ///
+    /// A confirmed breach, a ticket, a number from another system. The policy's
+    /// `push` sources say what may be told, and who may. It is on disk when this
+    /// command returns, and judged at the next tick.
+    Push(Later<push::Args>),
+    /// Have the agent read its policies again
+    ///
+    /// It does so by itself when they change; this waits for it, and says what came
+    /// of it. A policy that is refused leaves the one that ran before in force;
+    /// then it exits with 2.
+    Reload(Later<reload::Args>),
+    /// Wait until a release has proven itself, for pipelines
+    ///
+    /// Waits through the bake time, follows an incident to its end, and says by its
+    /// exit code what became of the release. Where GitHub Actions runs it, it
+    /// annotates the run and writes a step summary.
+    Watch(Later<watch::Args>),
+    /// Try how people are reached
+    Notify(Later<notify::Args>),
+    /// Make a token for a program that pushes over HTTP
+    ///
+    /// Prints the token, which is shown this once, and the lines for the agent's
+    /// config, which hold only its hash. Nothing is written and no agent is asked;
+    /// the agent reads its config at its start.
+    Token(Later<token::Args>),
+    /// Write completions for a shell
+    ///
+    /// For example: `backstop completions bash >
+    /// /usr/share/bash-completion/completions/backstop`.
+    Completions(Later<completions::Args>),
+    /// Write the man pages
+    ///
+    /// Prints the page of one command, or writes all of them into a directory.
+    Man(Later<man::Args>),
+    /// What `backstop demo` starts.
+    #[command(hide = true)]
+    DemoService(Later<demo::ServiceArgs>),
+    /// Run the same engine over recorded samples: what would have happened
+    ///
+    /// The samples are OpenMetrics text with timestamps, the agent's own history, or
+    /// what a Prometheus has kept. Nothing is run and nobody is told, whatever the
+    /// policy's mode.
+    Replay(Later<replay::Args>),
+    /// What there is of the past: from when to when, with gaps and why
+    ///
+    /// Reads the files of the state directory, whether an agent runs or not, and
+    /// writes nothing there.
+    History(Later<history::Args>),
+    /// Run the tests of policies
+    ///
+    /// A test file stands beside its policy: checkout.test.toml tests
+    /// checkout.toml. Each test says what the sources answer and what must come of
+    /// it, and is run by the engine that the agent runs. Nothing else is run, and
+    /// nobody is told. Exits with 1 if a test fails, with 2 if a file is wrong.
+    Test(Later<test::Args>),
 }
 
 /// How a command that could be carried out ended.
@@ -147,34 +268,34 @@ impl Cli {
         let named = self.socket;
         let socket = || Socket::find(named.clone());
         match self.command {
-            Command::Demo(args) => demo::run(&args),
-            Command::DemoService(args) => demo::run_service(&args),
-            Command::Run(args) => run::run(args, named),
-            Command::Check(args) => check::run(&args),
-            Command::Status(args) => status::run(&args, &socket()),
-            Command::Incidents(args) => incidents::run(&args, &socket()),
-            Command::Report(args) => report::run(&args, &socket()),
-            Command::Approve(args) => approve::run(args, &socket()),
-            Command::Reject(args) => reject::run(args, &socket()),
-            Command::Ack(args) => ack::run(args, &socket()),
-            Command::Loss(args) => loss::run(args, &socket()),
-            Command::Rollback(args) => rollback::run(args, &socket()),
-            Command::Drill(args) => drill::run(args, &socket()),
-            Command::Abort(args) => abort::run(args, &socket()),
-            Command::Freeze(args) => freeze::run(args, &socket()),
-            Command::Unfreeze(args) => unfreeze::run(args, &socket()),
-            Command::Deploy(args) => deploy::run(args, &socket()),
-            Command::Release(args) => release::run(args, &socket()),
-            Command::Push(args) => push::run(args, &socket()),
-            Command::Reload(args) => reload::run(&args, &socket()),
-            Command::Watch(args) => watch::run(args, &socket()),
-            Command::Notify(args) => notify::run(&args),
-            Command::Token(args) => token::run(&args),
-            Command::Completions(args) => completions::run(&args),
-            Command::Man(args) => man::run(&args),
-            Command::Replay(args) => replay::run(&args),
-            Command::History(args) => history::run(&args),
-            Command::Test(args) => test::run(&args),
+            Command::Demo(Later(args)) => demo::run(&args),
+            Command::DemoService(Later(args)) => demo::run_service(&args),
+            Command::Run(Later(args)) => run::run(args, named),
+            Command::Check(Later(args)) => check::run(&args),
+            Command::Status(Later(args)) => status::run(&args, &socket()),
+            Command::Incidents(Later(args)) => incidents::run(&args, &socket()),
+            Command::Report(Later(args)) => report::run(&args, &socket()),
+            Command::Approve(Later(args)) => approve::run(args, &socket()),
+            Command::Reject(Later(args)) => reject::run(args, &socket()),
+            Command::Ack(Later(args)) => ack::run(args, &socket()),
+            Command::Loss(Later(args)) => loss::run(args, &socket()),
+            Command::Rollback(Later(args)) => rollback::run(args, &socket()),
+            Command::Drill(Later(args)) => drill::run(args, &socket()),
+            Command::Abort(Later(args)) => abort::run(args, &socket()),
+            Command::Freeze(Later(args)) => freeze::run(args, &socket()),
+            Command::Unfreeze(Later(args)) => unfreeze::run(args, &socket()),
+            Command::Deploy(Later(args)) => deploy::run(args, &socket()),
+            Command::Release(Later(args)) => release::run(args, &socket()),
+            Command::Push(Later(args)) => push::run(args, &socket()),
+            Command::Reload(Later(args)) => reload::run(&args, &socket()),
+            Command::Watch(Later(args)) => watch::run(args, &socket()),
+            Command::Notify(Later(args)) => notify::run(&args),
+            Command::Token(Later(args)) => token::run(&args),
+            Command::Completions(Later(args)) => completions::run(&args),
+            Command::Man(Later(args)) => man::run(&args),
+            Command::Replay(Later(args)) => replay::run(&args),
+            Command::History(Later(args)) => history::run(&args),
+            Command::Test(Later(args)) => test::run(&args),
         }
     }
 }

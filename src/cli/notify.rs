@@ -12,7 +12,6 @@ use crate::model::Config;
 use crate::policy::files::{Writable, read_config};
 use crate::policy::render;
 
-/// Try how people are reached
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

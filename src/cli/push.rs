@@ -4,11 +4,6 @@ use super::socket::Socket;
 use super::{Done, Error};
 use crate::control::{Malformed, Push, parse_said};
 
-/// Tell a service's policy something that nothing measures
-///
-/// A confirmed breach, a ticket, a number from another system. The policy's
-/// `push` sources say what may be told, and who may. It is on disk when this
-/// command returns, and judged at the next tick.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

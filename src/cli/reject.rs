@@ -3,9 +3,6 @@
 use super::socket::Socket;
 use super::{Done, Error, answer};
 
-/// Refuse the rollback that an incident asks for
-///
-/// One refusal is enough: the incident is dismissed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -7,13 +7,6 @@ use super::{Done, Error};
 use crate::control::Declare;
 use crate::model;
 
-/// Say what a release is: good, bad, irreversible
-///
-/// Your word outranks what the agent observed: a bad release is never gone back
-/// to, a good one may be. `irreversible` is said of the release that comes with
-/// a migration: nothing from before it can be gone back to. Your word sets nothing in motion: a bad release that runs is
-/// rolled back by `backstop rollback`. When the agent rolls back from a release,
-/// that is newer than what was said of it before.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

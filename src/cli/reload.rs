@@ -6,11 +6,6 @@ use super::socket::Socket;
 use super::{Done, Error, out};
 use crate::control::Reloaded;
 
-/// Have the agent read its policies again
-///
-/// It does so by itself when they change; this waits for it, and says what came
-/// of it. A policy that is refused leaves the one that ran before in force;
-/// then it exits with 2.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

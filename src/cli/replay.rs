@@ -12,11 +12,6 @@ use crate::policy::files::{Writable, read_policy};
 use crate::policy::render;
 use crate::replay::{Curves, compare, page, replay, replay_before, timeline};
 
-/// Run the same engine over recorded samples: what would have happened
-///
-/// The samples are OpenMetrics text with timestamps, the agent's own history, or
-/// what a Prometheus has kept. Nothing is run and nobody is told, whatever the
-/// policy's mode.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The policy file.

@@ -6,10 +6,6 @@ use super::socket::Socket;
 use super::{Done, Error, out};
 use crate::control::parse_number;
 
-/// Write an incident's report
-///
-/// What happened, on what evidence, who decided, what was run, and whether it
-/// helped; with room for what people find out afterwards.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The incident.

@@ -4,10 +4,6 @@ use super::socket::Socket;
 use super::{Done, Error};
 use crate::control::Rollback;
 
-/// Roll a service back now
-///
-/// The same plan and the same gates as for a trigger, except hold, cooldown and
-/// budget; it counts against the budget all the same.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

@@ -6,10 +6,6 @@ use super::places::Places;
 use super::{Done, Error};
 use crate::agent::{self, Setup};
 
-/// Guard services: the agent
-///
-/// Runs until it is stopped by SIGTERM or SIGINT; SIGHUP reads the policies
-/// again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The directory of policies.

@@ -13,10 +13,6 @@ use crate::view::Status;
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Show what each trigger sees
-///
-/// For every row of the decision matrix: its value and limit, how far it is
-/// into its hold, what blocks it, and why.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// This service only.

@@ -10,12 +10,6 @@ use crate::policy::files::{SuiteFile, read_suite, suite_paths};
 use crate::policy::{Fault, render};
 use crate::replay::{Difference, Tested, test};
 
-/// Run the tests of policies
-///
-/// A test file stands beside its policy: checkout.test.toml tests
-/// checkout.toml. Each test says what the sources answer and what must come of
-/// it, and is run by the engine that the agent runs. Nothing else is run, and
-/// nobody is told. Exits with 1 if a test fails, with 2 if a file is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Test files, the policies that they test, or directories.

@@ -8,11 +8,6 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::{Done, Error, out};
 use crate::control::sha256;
 
-/// Make a token for a program that pushes over HTTP
-///
-/// Prints the token, which is shown this once, and the lines for the agent's
-/// config, which hold only its hash. Nothing is written and no agent is asked;
-/// the agent reads its config at its start.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What the config calls it, such as `alertmanager` or `ci`.

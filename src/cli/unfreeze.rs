@@ -4,10 +4,6 @@ use super::socket::Socket;
 use super::{Done, Error};
 use crate::control::Unfreeze;
 
-/// Act on a service again
-///
-/// Lifts a freeze before its time; also what the agent waits for when it does
-/// not trust its own record.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service.

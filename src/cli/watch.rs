@@ -33,11 +33,6 @@ const EXIT_CODES: &str = "Exit codes: 0 the release stayed healthy; 10 rolled ba
      called; 12 could not judge: blind for more than a fifth of the time, a rule in shadow fired, \
      another release was deployed, or the release never ran; 3 no agent answers.";
 
-/// Wait until a release has proven itself, for pipelines
-///
-/// Waits through the bake time, follows an incident to its end, and says by its
-/// exit code what became of the release. Where GitHub Actions runs it, it
-/// annotates the run and writes a step summary.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Args {

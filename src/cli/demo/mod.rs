@@ -18,11 +18,6 @@ use super::{Done, Error};
 
 pub(super) use service::ServiceArgs;
 
-/// The whole story on this machine in about a minute, nothing installed
-///
-/// Starts a small HTTP service with a good and a bad release, sends it traffic,
-/// deploys the bad one, and lets the agent find it, roll it back and verify the
-/// cure. Exits with 0 only if the rollback was verified.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Show what the agent would do, and let the bad release run.

@@ -20,9 +20,7 @@ use super::super::{Done, Error};
 /// How long a restart may take.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// What `backstop demo` starts.
 #[derive(Debug, clap::Args)]
-#[command(hide = true)]
 pub(in super::super) struct ServiceArgs {
     #[command(subcommand)]
     what: What,
