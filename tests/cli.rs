@@ -100,7 +100,7 @@ fn without_an_agent_it_says_where_it_looked() {
 
 #[test]
 fn what_comes_later_is_not_there_yet() {
-    for command in ["tune"] {
+    for command in ["schema", "tune"] {
         let page = page(&[command]);
         assert!(page.contains("\nexit code 2\n"), "{page}");
         assert!(page.contains("unrecognized subcommand"), "{page}");
