@@ -35,11 +35,8 @@ impl Service {
             return;
         }
         let ours = self.is_own_target(version);
-        if before
-            .as_ref()
-            .is_some_and(|r| r.standing == Standing::Good)
-        {
-            self.judge.capture_baselines();
+        if let Some(good) = before.as_ref().filter(|r| r.standing == Standing::Good) {
+            self.judge.capture_baselines(&good.version);
         }
         self.releases.released(version, desk.at, !ours);
         self.releases.forget(self.policy.release.as_ref());

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Told;
-use crate::model::{Evidence, Finding, Moment, Proof, Unit, Value};
+use crate::model::{Baseline, Evidence, Finding, Moment, Proof, Unit, Value};
 
 /// One line of the audit trail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Cause {
     pub value: Option<Value>,
     /// The limit.
     pub limit: Option<f64>,
+    /// What the limit is a multiple of, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// The unit of both.
     pub unit: Unit,
     /// The signal's window in milliseconds; zero for sources.
@@ -62,6 +65,7 @@ impl Cause {
             subject: finding.subject.clone(),
             value: finding.value,
             limit: finding.limit,
+            baseline: finding.baseline.clone(),
             unit: finding.unit,
             window_ms: finding.window_ms,
             evidence: finding.evidence,

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::BASELINE;
+use super::baseline::Baseline;
 use super::ledger::Ledger;
-use super::signal::Tally;
+use super::signal::{Line, Tally};
 use super::source::SourceState;
 use super::statistics::is_above;
 use crate::model::{
@@ -45,7 +47,7 @@ pub(super) struct Bench<'a> {
     pub(super) now: Moment,
     pub(super) ledger: &'a Ledger,
     pub(super) sources: &'a [SourceState],
-    pub(super) baselines: &'a BTreeMap<String, f64>,
+    pub(super) before: &'a BTreeMap<String, Baseline>,
 }
 
 /// What a condition says; *blind* names the test that is.
@@ -159,6 +161,7 @@ pub(super) fn each(expr: &Expr, visit: &mut impl FnMut(&Test)) {
 pub(super) fn unhear(finding: &mut Finding) {
     finding.value = None;
     finding.limit = None;
+    finding.baseline = None;
     finding.evidence = None;
     finding.proof = None;
     finding.verdict = blind(&finding.subject, NoReading::NotSampled(None));
@@ -176,6 +179,7 @@ fn unheard(test: &Test, span: Duration, unit: Unit) -> Finding {
         value: None,
         unit,
         limit: None,
+        baseline: None,
         window_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
         evidence: None,
         verdict: blind(subject, NoReading::NotSampled(None)),
@@ -203,38 +207,37 @@ fn hear(test: &Test, wire: Wire, finding: &mut Finding, burden: Option<Burden>, 
     finding.proof = None;
     finding.value = None;
     finding.limit = None;
+    finding.baseline = None;
     finding.evidence = None;
     finding.verdict = match (test, wire) {
         (Test::Compare { op, limit, .. }, Wire::Signal { line, hold }) => {
             let line = &bench.ledger.lines()[line];
-            let limit = match *limit {
-                Limit::Fixed(limit) => Some(limit),
-                Limit::Baseline(factor) => bench
-                    .baselines
-                    .get(&line.signal)
-                    .map(|baseline| factor * baseline)
-                    .filter(|limit| limit.is_finite()),
-            };
-            finding.limit = limit;
+            let burden = burden.zip(hold);
+            let limit = limited(*limit, line, burden.map(|b| b.0), bench);
+            if let Ok(limit) = &limit {
+                finding.limit = Some(limit.at);
+                finding.baseline = limit.before.map(|(b, factor)| {
+                    let value = line.over_window(b.value, BASELINE);
+                    b.shown(factor, value)
+                });
+            }
             match (&line.said, limit) {
-                (Some(Ok(reading)), Some(limit)) => {
+                (Some(Ok(reading)), limit) => {
                     finding.value = Some(reading.value);
                     finding.evidence = Some(reading.evidence);
-                    match compare(reading.value, *op, limit) {
-                        Ok(breach) => {
-                            if let (true, Some(burden), Some(hold)) = (breach, burden, hold) {
-                                let proof = prove(hold, *op, limit, burden, bench);
-                                finding.proof = Some(proof);
+                    let compared = limit.and_then(|limit| {
+                        let breach = compare(reading.value, *op, limit.at)?;
+                        Ok((limit, breach))
+                    });
+                    match compared {
+                        Ok((limit, breach)) => {
+                            if let (true, Some((burden, hold))) = (breach, burden) {
+                                finding.proof = Some(prove(hold, *op, limit, burden, bench));
                             }
                             verdict(breach)
                         }
                         Err(why) => blind(&line.signal, why),
                     }
-                }
-                (Some(Ok(reading)), None) => {
-                    finding.value = Some(reading.value);
-                    finding.evidence = Some(reading.evidence);
-                    blind(&line.signal, NoReading::NoBaseline)
                 }
                 (Some(Err(why)), _) => blind(&line.signal, why.clone()),
                 (None, _) => blind(&line.signal, NoReading::NotSampled(None)),
@@ -249,6 +252,38 @@ fn hear(test: &Test, wire: Wire, finding: &mut Finding, burden: Option<Burden>, 
         }
         _ => blind(&finding.subject, NoReading::NotSampled(None)),
     };
+}
+
+/// A limit as a number, with the baseline that it is so many times of.
+#[derive(Clone, Copy)]
+struct Limited<'a> {
+    at: f64,
+    before: Option<(&'a Baseline, f64)>,
+}
+
+/// The limit of a test on a line, or why there is none.
+fn limited<'a>(
+    limit: Limit,
+    line: &Line,
+    burden: Option<Burden>,
+    bench: &Bench<'a>,
+) -> Result<Limited<'a>, NoReading> {
+    match limit {
+        Limit::Fixed(at) => Ok(Limited { at, before: None }),
+        Limit::Baseline(factor) => {
+            let baseline = bench.before.get(&line.signal);
+            let baseline = baseline.ok_or(NoReading::NoBaseline)?;
+            if let Some(why) = baseline.fault(burden) {
+                return Err(why);
+            }
+            let at = factor * line.over_window(baseline.value, BASELINE);
+            let before = Some((baseline, factor));
+            // Of a number near the largest there is no multiple.
+            at.is_finite()
+                .then_some(Limited { at, before })
+                .ok_or(NoReading::NoBaseline)
+        }
+    }
 }
 
 /// Whether the comparison is true; an error when the histogram cannot tell.
@@ -272,9 +307,15 @@ fn compare(value: Value, op: Op, limit: f64) -> Result<bool, NoReading> {
 }
 
 /// Proves a breach on the counts of the whole hold.
-fn prove(hold: usize, op: Op, limit: f64, burden: Burden, bench: &Bench<'_>) -> Proof {
+fn prove(hold: usize, op: Op, limit: Limited<'_>, burden: Burden, bench: &Bench<'_>) -> Proof {
     let line = &bench.ledger.lines()[hold];
     let page = &bench.sources[line.source].page;
+    let Limited { at: limit, before } = limit;
+    if let Some((baseline, factor)) = before
+        && burden.confidence > 0.0
+    {
+        return baseline.prove(&line.counted(page), factor, limit, burden);
+    }
     let nothing = Tally {
         hits: 0.0,
         events: 0.0,
@@ -300,6 +341,7 @@ fn prove(hold: usize, op: Op, limit: f64, burden: Burden, bench: &Bench<'_>) -> 
             && hits <= events
             && events >= min_events as f64
             && (confidence <= 0.0 || is_above(hits, events, confidence, above)),
+        against: None,
     }
 }
 

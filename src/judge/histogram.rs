@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::packed::{Pack, Packed, Unpacking};
+use super::spread::Spread;
 use super::window::{Cover, Summary, plus};
 use crate::model::Value;
 
@@ -124,6 +125,14 @@ impl Histogram {
     /// Events in the window.
     pub(super) const fn total(&self) -> f64 {
         self.total
+    }
+
+    /// How the events spread over the buckets.
+    pub(super) fn into_spread(self) -> Spread {
+        Spread {
+            steps: self.buckets,
+            events: self.total,
+        }
     }
 
     /// The value below which a fraction `q` of the events lies; `None` without

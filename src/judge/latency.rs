@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::spread::Spread;
 use super::window::{Cover, left_by};
 use crate::model::Moment;
 
@@ -95,6 +96,31 @@ impl Latencies {
             .get(rank - 1)
             .or(self.sorted.last())
             .map(|nanos| seconds(*nanos))
+    }
+
+    /// How they spread: a step at each latency that there is, and one right below
+    /// it. A quantile that is above the latter is at the former, or higher.
+    pub(super) fn spread(&self) -> Spread {
+        let mut steps: Vec<(f64, f64)> = Vec::new();
+        let mut before = None;
+        for (i, &nanos) in self.sorted.iter().enumerate() {
+            let at_or_below = (i + 1) as f64;
+            match steps.last_mut() {
+                Some(last) if before == Some(nanos) => last.1 = at_or_below,
+                _ => {
+                    let next = before.map_or(0, |before: u64| before + 1);
+                    if nanos > next {
+                        steps.push((seconds(nanos - 1), i as f64));
+                    }
+                    steps.push((seconds(nanos), at_or_below));
+                }
+            }
+            before = Some(nanos);
+        }
+        Spread {
+            steps,
+            events: self.sorted.len() as f64,
+        }
     }
 
     /// How many latencies are above a limit in seconds, or at it if `or_equal`.

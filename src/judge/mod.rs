@@ -17,6 +17,7 @@
 //! scrape that straddles a change of release), to call a missing number zero,
 //! and to call a share of few events proven.
 
+mod baseline;
 mod cache;
 mod condition;
 mod counter;
@@ -27,8 +28,10 @@ mod hold;
 mod latency;
 mod ledger;
 mod packed;
+mod regression;
 mod signal;
 mod source;
+mod spread;
 mod statistics;
 mod trigger;
 mod watched;
@@ -42,6 +45,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::baseline::Baseline;
 use self::condition::{Bench, Tests};
 use self::ledger::Ledger;
 use self::source::SourceState;
@@ -52,6 +56,7 @@ use crate::model::{
     Value,
 };
 
+pub use self::regression::least_factor;
 pub use self::source::SourceHealth;
 pub use self::statistics::bound;
 pub use self::trigger::{Judgement, Turn, TurnKind};
@@ -75,8 +80,9 @@ pub struct Judge {
     /// In the policy's order.
     triggers: Vec<Tracked>,
     watched: BTreeMap<String, Watched>,
-    /// Signals' readings over the last hour of the last good release.
-    baselines: BTreeMap<String, f64>,
+    /// What signals were over the last hour of the last good release.
+    #[serde(default)]
+    before: BTreeMap<String, Baseline>,
     last_tick: Option<Moment>,
     /// How far the wall clock was ahead at the last tick.
     wall_ahead_ms: Option<i64>,
@@ -115,7 +121,7 @@ impl Judge {
             signals,
             triggers,
             watched: BTreeMap::new(),
-            baselines: BTreeMap::new(),
+            before: BTreeMap::new(),
             last_tick: None,
             wall_ahead_ms: None,
         }
@@ -160,7 +166,7 @@ impl Judge {
             now: tick,
             ledger: &self.ledger,
             sources: &self.sources,
-            baselines: &self.baselines,
+            before: &self.before,
         };
         let mut turns = Vec::new();
         for (tracked, trigger) in self.triggers.iter_mut().zip(&policy.triggers) {
@@ -175,7 +181,7 @@ impl Judge {
             }
         }
         for watched in self.watched.values_mut() {
-            watched.judge(policy, tick, unix_ms, &self.sources, &self.baselines);
+            watched.judge(policy, tick, unix_ms, &self.sources, &self.before);
         }
         turns
     }
@@ -275,8 +281,8 @@ impl Judge {
         let change = Change { old, new };
         self.last_tick = before.last_tick;
         self.wall_ahead_ms = before.wall_ahead_ms;
-        self.baselines = before.baselines;
-        self.baselines.retain(|name, _| change.same_signal(name));
+        self.before = before.before;
+        self.before.retain(|name, _| change.same_signal(name));
         for (key, watched) in before.watched {
             let from = watched.ledger.from();
             let condition = watched.condition().clone();
@@ -347,11 +353,11 @@ impl Judge {
     }
 
     /// Remembers, for every signal that is compared with its baseline, what it
-    /// reads over the last hour. To be called when a good release stops being
-    /// the running one, before [`Judge::restart`]. A signal whose hour is not
-    /// covered, or without a number, keeps the baseline of the good release
-    /// before.
-    pub fn capture_baselines(&mut self) {
+    /// reads over the last hour, and what that was counted from. To be called
+    /// when a good release, of this version, stops being the running one, before
+    /// [`Judge::restart`]. A signal whose hour is not covered, or without a
+    /// number, keeps the baseline of the good release before.
+    pub fn capture_baselines(&mut self, release: &str) {
         for line in self.ledger.lines().iter().filter(|l| l.span == BASELINE) {
             let now = self.last_tick.unwrap_or_default();
             let source = &self.sources[line.source];
@@ -362,7 +368,9 @@ impl Judge {
                     ..
                 }) = line.value(unix_ms, source)
             {
-                self.baselines.insert(line.signal.clone(), value);
+                let counted = line.counted(&source.page);
+                let baseline = Baseline::new(value, counted, release);
+                self.before.insert(line.signal.clone(), baseline);
             }
         }
     }

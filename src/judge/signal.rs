@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::baseline::Counted;
 use super::counter::{Page, Role, Yield};
 use super::gauge::Numbers;
 use super::histogram::{Columns, Histogram};
@@ -368,6 +369,44 @@ impl Line {
                 above: 1.0 - q,
             }),
             _ => None,
+        }
+    }
+
+    /// What the window has counted, to be held against a baseline's counts or
+    /// kept as one.
+    pub(super) fn counted(&self, page: &Page) -> Counted {
+        match (&self.gathered, self.shape) {
+            (Gathered::Counts(window), Shape::Ratio) => {
+                let sum = window.sum();
+                Counted::Ratio {
+                    hits: sum.hits,
+                    events: sum.events,
+                }
+            }
+            (Gathered::Columns(window), Shape::Histogram { q }) => {
+                let bounds = &page.known(self.picks[0]).bounds;
+                match Histogram::new(bounds, &window.sum()) {
+                    Some(histogram) => Counted::Quantile {
+                        q,
+                        spread: histogram.into_spread(),
+                    },
+                    None => Counted::Nothing,
+                }
+            }
+            (Gathered::Latencies(latencies), Shape::Latency { q }) => Counted::Quantile {
+                q,
+                spread: latencies.spread(),
+            },
+            _ => Counted::Nothing,
+        }
+    }
+
+    /// What a value over `span` comes to over this line's window: events add up,
+    /// whatever else a signal is does not.
+    pub(super) fn over_window(&self, value: f64, span: Duration) -> f64 {
+        match self.shape {
+            Shape::Increase | Shape::Count => value * self.span.div_duration_f64(span),
+            _ => value,
         }
     }
 

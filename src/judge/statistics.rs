@@ -117,7 +117,7 @@ fn slud(k: f64, n: f64, p: f64) -> Option<f64> {
 /// confidence, in (0, 1), the true share is not below it. Never above
 /// `hits / events`; 0 where there is nothing to say (no events, more hits than
 /// events).
-fn lower_bound(hits: f64, events: f64, confidence: f64) -> f64 {
+pub(super) fn lower_bound(hits: f64, events: f64, confidence: f64) -> f64 {
     let Some((k, n)) = whole(hits, events) else {
         return 0.0;
     };

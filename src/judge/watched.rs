@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Change;
+use super::baseline::Baseline;
 use super::condition::{Bench, Tests, each};
 use super::hold::Measure;
 use super::ledger::Ledger;
@@ -93,7 +94,7 @@ impl Watched {
         now: Moment,
         unix_ms: Option<i64>,
         sources: &[SourceState],
-        baselines: &BTreeMap<String, f64>,
+        before: &BTreeMap<String, Baseline>,
     ) {
         self.ledger.read(now, unix_ms, sources);
         let rules = Rules {
@@ -111,7 +112,7 @@ impl Watched {
             now,
             ledger: &self.ledger,
             sources,
-            baselines,
+            before,
         };
         self.tracked.judge(&self.condition, &rules, &bench, |_| ());
     }

@@ -45,4 +45,4 @@ pub use selector::{Selector, SelectorError};
 pub use series::Series;
 pub use step_end::{HowEnded, Output, StepEnd};
 pub use token::TokenHash;
-pub use verdict::{Finding, Proof, Verdict};
+pub use verdict::{Against, Baseline, Finding, Moved, Proof, Verdict};

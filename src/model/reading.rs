@@ -76,6 +76,15 @@ pub enum NoReading {
     ClockMoved,
     /// No good release has run long enough to give a baseline.
     NoBaseline,
+    /// The baseline rests on too few events to compare anything with.
+    ThinBaseline {
+        /// Events of its hour.
+        events: f64,
+        /// How many would be needed.
+        needed: f64,
+    },
+    /// The baseline is below 0: a multiple of it is no limit.
+    NegativeBaseline,
     /// Fewer samples than `fail_after` or `pass_after` agree.
     Undecided {
         /// How many samples in a row agree.
@@ -109,7 +118,18 @@ impl NoReading {
     /// baseline, which there is only once one was.
     #[must_use]
     pub const fn lets_prove(&self) -> bool {
-        self.is_quiet() || matches!(self, Self::NoBaseline)
+        self.is_quiet() || self.lacks_baseline()
+    }
+
+    /// Whether there is nothing to compare with. Somebody should hear that a row
+    /// guards nothing; but it keeps no release from being found good, because
+    /// without a good release there never is a baseline.
+    #[must_use]
+    pub const fn lacks_baseline(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBaseline | Self::ThinBaseline { .. } | Self::NegativeBaseline
+        )
     }
 }
 
@@ -168,6 +188,12 @@ impl fmt::Display for NoReading {
             Self::NotAHistogram => f.write_str("no histogram: it has no `+Inf` bucket"),
             Self::ClockMoved => f.write_str("the wall clock was set"),
             Self::NoBaseline => f.write_str("no baseline of a good release is known"),
+            Self::ThinBaseline { events, needed } => {
+                write!(f, "the baseline has {events} events, {needed} are needed")
+            }
+            Self::NegativeBaseline => {
+                f.write_str("the baseline is below 0: no multiple of it is a limit")
+            }
             Self::Undecided { agree, needed } => {
                 write!(f, "{agree} of {needed} samples in a row agree")
             }

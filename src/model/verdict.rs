@@ -1,6 +1,8 @@
 //! What a trigger's condition says at one tick: clear, breach or blind. Never a
 //! bool, because "I cannot judge" is neither.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, NoReading, Value};
@@ -49,6 +51,9 @@ pub struct Finding {
     /// The limit in the same unit (a baseline's multiple resolved); absent for
     /// sources and flags.
     pub limit: Option<f64>,
+    /// What the limit is a multiple of, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// The signal's window in milliseconds; zero for sources.
     pub window_ms: u64,
     /// What the value rests on.
@@ -59,9 +64,26 @@ pub struct Finding {
     pub proof: Option<Proof>,
 }
 
+/// What a signal was before the running release: its reading over the last hour
+/// of the last good one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// How many times the baseline the limit is; more than 0.
+    pub factor: f64,
+    /// The baseline, in the signal's base unit.
+    pub value: f64,
+    /// For a ratio, the events of that hour counted by `of`.
+    pub hits: Option<f64>,
+    /// The events of that hour, for what is counted.
+    pub events: Option<f64>,
+    /// The release that ran.
+    pub release: Arc<str>,
+}
+
 /// Whether the counts of a whole hold prove that a limit was exceeded (SPEC 3,
-/// *Proof*). The bound that they give is [`crate::judge::bound`]: it takes far
-/// longer to find than to compare, and nearly no tick's is ever read.
+/// *Proof*). The bound that they give is [`crate::judge::bound`], and against a
+/// baseline [`crate::judge::least_factor`]: it takes far longer to find than to
+/// compare, and nearly no tick's is ever read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     /// Events that speak for the breach.
@@ -77,4 +99,34 @@ pub struct Proof {
     pub min_events: u64,
     /// Whether it is proven.
     pub proven: bool,
+    /// The other side, where the limit is a multiple of a baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
+}
+
+/// The baseline's side of a proof. With it, proven means that the signal is more
+/// than `factor` times what it was: both sides are counts, and both may err.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Against {
+    /// How many times the baseline has to be exceeded.
+    pub factor: f64,
+    /// Of the baseline's events those that are like [`Proof::hits`].
+    pub hits: f64,
+    /// The baseline's events.
+    pub events: f64,
+    /// For a quantile, between which bounds it was and is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+}
+
+/// How far a quantile has moved, in its base unit. Together the two bounds hold
+/// with the proof's confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The baseline was at most this; absent when its counts do not say.
+    pub from_at_most: Option<f64>,
+    /// It is above this now; absent when the counts do not say.
+    pub to_above: Option<f64>,
+    /// The hits are the events above this.
+    pub cut: f64,
 }

@@ -55,6 +55,7 @@ pub(super) fn alone(policy: &Policy, marks: &Marks) -> Vec<Fault> {
         limits(policy, trigger, marks, &mut out);
         proof(policy, trigger, marks, &mut out);
         said(policy, trigger, marks, &mut out);
+        baseline(policy, trigger, marks, &mut out);
     }
     for (name, plan) in &policy.plans {
         cooldown(name, plan, marks, &mut out);
@@ -179,7 +180,8 @@ const fn always(op: Op, at_least: bool, at_most: bool) -> bool {
     (at_least && matches!(op, Op::GreaterOrEqual)) || (at_most && matches!(op, Op::LessOrEqual))
 }
 
-/// Ratios and quantiles above a limit whose proof is switched off.
+/// Ratios and quantiles above a limit whose proof is switched off; and what a
+/// proof takes, where there is none to give.
 fn proof(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft>) {
     let counted = tests(&trigger.when.expr).into_iter().any(|test| {
         let Test::Compare { signal, op, .. } = test else {
@@ -205,6 +207,47 @@ fn proof(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft>
             )
             .hint("the default is `0.95`"),
         );
+    }
+    if counted {
+        return;
+    }
+    for key in ["confidence", "min_events"] {
+        let path = format!("triggers.{}.{key}", trigger.name);
+        if let Some(at) = marks.ranges.get(&path) {
+            out.push(
+                Draft::warning(
+                    "confidence",
+                    at.clone(),
+                    format!("`{key}` means nothing here: this condition proves nothing on counts"),
+                )
+                .hint("only a ratio or a quantile above a limit is proven; take it out"),
+            );
+        }
+    }
+}
+
+/// Limits that are multiples of a baseline which there never is.
+fn baseline(policy: &Policy, trigger: &Trigger, marks: &Marks, out: &mut Vec<Draft>) {
+    if policy.release.is_some() {
+        return;
+    }
+    let path = format!("triggers.{}.when", trigger.name);
+    for test in tests(&trigger.when.expr) {
+        if let Test::Compare {
+            limit: Limit::Baseline(_),
+            text,
+            ..
+        } = test
+        {
+            out.push(
+                Draft::warning(
+                    "baseline",
+                    marks.test(&path, text),
+                    "there never is a baseline: the policy knows no releases, and this cannot be judged",
+                )
+                .hint("add `[release]` with `current = …`; without a better one `current = \"reported\"`"),
+            );
+        }
     }
 }
 

@@ -52,6 +52,12 @@ pub struct ToldEvent {
     pub value: Option<f64>,
     /// The limit in the same unit.
     pub limit: Option<f64>,
+    /// What the limit is a multiple of, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// What the counts of the whole hold prove, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// In words.
     pub reason: String,
     /// It follows a decision that was not taken in the recording.
@@ -107,6 +113,8 @@ impl ToldEvent {
                 Value::Exactly(x) | Value::AboveTop(x) => x,
             }),
             limit: cause.and_then(|c| c.limit),
+            baseline: cause.and_then(crate::view::note::baseline),
+            proof: cause.and_then(crate::view::note::proof),
             reason: note.reason.clone(),
             counterfactual,
             unit: cause.map(|c| c.unit),

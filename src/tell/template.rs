@@ -164,6 +164,7 @@ pub(super) fn full() -> Notice {
             subject: "payment_failure".into(),
             value: Some(crate::model::Value::Exactly(0.142)),
             limit: Some(0.1),
+            baseline: None,
             unit: Unit::Ratio,
             window_ms: 60_000,
             evidence: Some(Evidence {
@@ -179,6 +180,7 @@ pub(super) fn full() -> Notice {
                 above: 0.1,
                 min_events: 20,
                 proven: true,
+                against: None,
             }),
             since: Some(Moment::ZERO),
             told: None,

@@ -127,7 +127,8 @@ impl Asking<'_> {
                 let counted = value::evidence(evidence);
                 ("Evidence", format!("{counted} in {}", value::span(window)))
             }));
-            facts.extend(cause.proof.as_ref().map(|p| ("Proof", value::proof(p))));
+            facts.extend(super::note::baseline(cause).map(|b| ("Limit", b)));
+            facts.extend(super::note::proof(cause).map(|p| ("Proof", p)));
             facts.extend(cause.since.map(|since| ("Since", time(since))));
         }
         let agreed: Vec<&str> = question.approvals.iter().map(|p| p.name.as_str()).collect();

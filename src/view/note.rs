@@ -104,9 +104,37 @@ pub fn evidence(cause: &Cause) -> String {
             let window = std::time::Duration::from_millis(cause.window_ms);
             text.push_str(&value::span(window));
         }
+        if let Some(baseline) = &cause.baseline {
+            let said = value::baseline(baseline, cause.unit);
+            let _ = write!(text, "; {} baseline {said}", value::fold(baseline.factor));
+        }
+        let proven = cause.proof.as_ref().filter(|proof| proof.proven);
+        if let Some(least) = proven.and_then(value::at_least) {
+            text.push_str("; ");
+            text.push_str(&least);
+        }
         text.push(')');
     }
     text
+}
+
+/// What the limit is a multiple of: `2x the baseline, 1% (12 of 1,200 events of
+/// v41)`.
+#[must_use]
+pub fn baseline(cause: &Cause) -> Option<String> {
+    let baseline = cause.baseline.as_ref()?;
+    let said = value::baseline(baseline, cause.unit);
+    Some(format!(
+        "{} the baseline, {said}",
+        value::fold(baseline.factor)
+    ))
+}
+
+/// The proof over the whole hold, in words.
+#[must_use]
+pub fn proof(cause: &Cause) -> Option<String> {
+    let proof = cause.proof.as_ref()?;
+    Some(value::proof(proof, cause.unit))
 }
 
 /// `said by alice: exfiltration confirmed`.
@@ -138,6 +166,7 @@ mod tests {
                 subject: "error_rate".into(),
                 value: Some(Value::Exactly(0.074)),
                 limit: Some(0.05),
+                baseline: None,
                 unit: Unit::Ratio,
                 window_ms: 60_000,
                 evidence: Some(Evidence {

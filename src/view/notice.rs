@@ -70,6 +70,9 @@ pub struct NoticeView {
     pub window: Option<String>,
     /// What the value rests on: `74 of 1,000 events`.
     pub evidence: Option<String>,
+    /// What the limit is a multiple of: `2x the baseline, 1% (12 of 1,200 events
+    /// of v41)`.
+    pub baseline: Option<String>,
     /// The proof over the whole hold, in words.
     pub proof: Option<String>,
     /// Since when the condition has been breached.
@@ -134,7 +137,8 @@ impl NoticeView {
                 .filter(|c| c.window_ms > 0)
                 .map(|c| value::span(Duration::from_millis(c.window_ms))),
             evidence: cause.and_then(evidence),
-            proof: cause.and_then(|c| c.proof.as_ref()).map(value::proof),
+            baseline: cause.and_then(super::note::baseline),
+            proof: cause.and_then(super::note::proof),
             since: since.map(|m| value::time(m, notice.wall_ahead_ms)),
             lasting: since.map(|m| value::span(notice.at.since(m))),
             current: some(notice.current.as_deref().map(name)),
@@ -231,6 +235,7 @@ impl NoticeView {
         lines.push(self.place(is_ahead(kind)));
         if matches!(kind, NoticeKind::Opened | NoticeKind::Asked) {
             lines.extend(self.measure());
+            lines.extend(self.multiple());
             lines.extend(self.proven());
             lines.extend(self.duration());
             lines.extend(self.row());
@@ -297,6 +302,12 @@ impl NoticeView {
             (None, Some(w)) => format!(" (over {w})"),
             (None, None) => String::new(),
         }
+    }
+
+    /// `Limit: 2x the baseline, 1% (12 of 1,200 events of v41).`
+    fn multiple(&self) -> Option<String> {
+        let baseline = self.baseline.as_ref()?;
+        Some(format!("Limit: {baseline}."))
     }
 
     /// `Proof: 1,420 of 10,000 events mean at least 13.6%, …`
@@ -461,6 +472,7 @@ mod tests {
             subject: "payment_failure".into(),
             value: Some(Value::Exactly(0.142)),
             limit: Some(0.1),
+            baseline: None,
             unit: Unit::Ratio,
             window_ms: 60_000,
             evidence: Some(Evidence {
@@ -476,6 +488,7 @@ mod tests {
                 above: 0.1,
                 min_events: 20,
                 proven: true,
+                against: None,
             }),
             since: Some(Moment::ZERO),
             told: None,

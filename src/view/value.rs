@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::judge::bound;
-use crate::model::{Evidence, Moment, Proof, Short, Unit, Value};
+use crate::judge::{bound, least_factor};
+use crate::model::{Against, Baseline, Evidence, Moment, Moved, Proof, Short, Unit, Value};
 
 /// Digits shown when nothing asks for more.
 const DIGITS: usize = 3;
 
 /// Most digits shown to tell two numbers apart.
 const MOST_DIGITS: usize = 9;
+
+/// Longest version of a release that is shown within a sentence.
+const RELEASE: usize = 60;
 
 /// A number in its unit, three significant digits: `7.4%`, `640 ms`.
 #[must_use]
@@ -76,9 +79,39 @@ pub fn evidence(evidence: &Evidence) -> String {
     }
 }
 
-/// What the proof over the whole hold says, with the numbers it rests on.
+/// A baseline and what it rests on: `1% (12 of 1,200 events of v41)`.
 #[must_use]
-pub fn proof(proof: &Proof) -> String {
+pub fn baseline(baseline: &Baseline, unit: Unit) -> String {
+    let value = number(baseline.value, unit);
+    let release = one_line(&baseline.release, RELEASE);
+    match (baseline.hits, baseline.events) {
+        (Some(hits), Some(events)) => {
+            let (hits, events) = (count(hits), count(events));
+            format!("{value} ({hits} of {events} events of {release})")
+        }
+        (_, Some(events)) => {
+            let noun = noun(events, "event");
+            format!("{value} ({} {noun} of {release})", count(events))
+        }
+        (_, None) => format!("{value} (of {release})"),
+    }
+}
+
+/// How many times something is: `2x`, `2.32x`.
+#[must_use]
+pub fn fold(factor: f64) -> String {
+    format!("{}x", number(factor, Unit::Plain))
+}
+
+/// What the proof over the whole hold says of a signal in this unit, with the
+/// numbers it rests on.
+#[must_use]
+pub fn proof(proof: &Proof, unit: Unit) -> String {
+    let said = if proof.proven {
+        "proven"
+    } else {
+        "not proven yet"
+    };
     let events = count(proof.events);
     #[expect(
         clippy::cast_precision_loss,
@@ -86,18 +119,60 @@ pub fn proof(proof: &Proof) -> String {
     )]
     if proof.events < proof.min_events as f64 {
         return format!(
-            "not proven yet: {events} {}, {} needed",
+            "{said}: {events} {}, {} needed",
             noun(proof.events, "event"),
             proof.min_events
         );
     }
-    let (least, above) = pair(Value::Exactly(bound(proof)), proof.above, Unit::Ratio);
     let counted = format!("{} of {events} events", count(proof.hits));
-    if proof.proven {
-        format!("proven: {counted} mean at least {least}, more than {above} is needed")
-    } else {
-        format!("not proven yet: {counted} mean at least {least}, more than {above} is needed")
+    if let Some(against) = &proof.against {
+        return format!("{said}: {counted} {}", compared(proof, against, unit));
     }
+    let (least, above) = pair(Value::Exactly(bound(proof)), proof.above, Unit::Ratio);
+    format!("{said}: {counted} mean at least {least}, more than {above} is needed")
+}
+
+/// By how much a signal is more than its baseline for certain: `at least 2.32x
+/// at 95%`. `None` of a proof against a fixed limit, and where nothing is known.
+#[must_use]
+pub fn at_least(proof: &Proof) -> Option<String> {
+    let against = proof.against.as_ref()?;
+    let least = least_factor(proof).filter(|least| *least > 0.0)?;
+    let (least, _) = pair(Value::Exactly(least), against.factor, Unit::Plain);
+    Some(format!("at least {least}x at {}", sure(proof)))
+}
+
+/// What a proof's counts say against those of the baseline.
+fn compared(proof: &Proof, against: &Against, unit: Unit) -> String {
+    let before = format!("{} of {}", count(against.hits), count(against.events));
+    let factor = fold(against.factor);
+    let Some(moved) = &against.moved else {
+        let least = at_least(proof).unwrap_or_else(|| "nothing".to_owned());
+        return format!("against {before} before mean {least}, more than {factor} is needed");
+    };
+    let &Moved {
+        from_at_most,
+        to_above,
+        cut,
+    } = moved;
+    let was = match from_at_most {
+        Some(from) => format!("it was at most {}", number(from, unit)),
+        None => "nothing bounds what it was".to_owned(),
+    };
+    let is = match to_above {
+        Some(to) => format!("is above {} now", number(to, unit)),
+        None => "nothing bounds what it is".to_owned(),
+    };
+    let cut = number(cut, unit);
+    let sure = sure(proof);
+    format!(
+        "above {cut} against {before} before: at {sure} {was} and {is}, more than {factor} is needed"
+    )
+}
+
+/// A proof's confidence: `95%`, `99.99%`.
+fn sure(proof: &Proof) -> String {
+    with_digits(proof.confidence, Unit::Ratio, MOST_DIGITS)
 }
 
 /// A span of time: `640ms`, `1.5s`, `15m`, `1h30m`.
@@ -351,19 +426,98 @@ mod tests {
             above: 0.05,
             min_events: 20,
             proven: false,
+            against: None,
         };
-        assert_eq!(proof(&p), "not proven yet: 12 events, 20 needed");
+        assert_eq!(
+            proof(&p, Unit::Ratio),
+            "not proven yet: 12 events, 20 needed"
+        );
         p.events = 40.0;
         assert_eq!(
-            proof(&p),
+            proof(&p, Unit::Ratio),
             "not proven yet: 3 of 40 events mean at least 2.08%, more than 5% is needed"
         );
         p.hits = 12.0;
         p.proven = true;
         assert_eq!(
-            proof(&p),
+            proof(&p, Unit::Ratio),
             "proven: 12 of 40 events mean at least 18.3%, more than 5% is needed"
         );
+    }
+
+    #[test]
+    fn a_proof_against_a_baseline_says_how_many_times_it_is_at_least() {
+        let before = Baseline {
+            factor: 2.0,
+            value: 0.01,
+            hits: Some(12.0),
+            events: Some(1200.0),
+            release: "v41".into(),
+        };
+        assert_eq!(
+            baseline(&before, Unit::Ratio),
+            "1% (12 of 1,200 events of v41)"
+        );
+        let mut p = Proof {
+            hits: 41.0,
+            events: 1000.0,
+            confidence: 0.95,
+            above: 0.02,
+            min_events: 20,
+            proven: true,
+            against: Some(Against {
+                factor: 2.0,
+                hits: 12.0,
+                events: 1200.0,
+                moved: None,
+            }),
+        };
+        assert_eq!(
+            proof(&p, Unit::Ratio),
+            "proven: 41 of 1,000 events against 12 of 1,200 before mean at least 2.32x at 95%, \
+             more than 2x is needed"
+        );
+        p.hits = 0.0;
+        p.proven = false;
+        assert_eq!(at_least(&p), None);
+        assert_eq!(
+            proof(&p, Unit::Ratio),
+            "not proven yet: 0 of 1,000 events against 12 of 1,200 before mean nothing, \
+             more than 2x is needed"
+        );
+    }
+
+    #[test]
+    fn a_quantile_that_has_moved_is_told_by_its_bounds() {
+        let mut p = Proof {
+            hits: 96.0,
+            events: 240.0,
+            confidence: 0.9999,
+            above: 0.05,
+            min_events: 20,
+            proven: true,
+            against: Some(Against {
+                factor: 2.0,
+                hits: 3.0,
+                events: 7200.0,
+                moved: Some(Moved {
+                    from_at_most: Some(0.25),
+                    to_above: Some(1.0),
+                    cut: 0.5,
+                }),
+            }),
+        };
+        assert_eq!(
+            proof(&p, Unit::Seconds),
+            "proven: 96 of 240 events above 500 ms against 3 of 7,200 before: at 99.99% it was at \
+             most 250 ms and is above 1 s now, more than 2x is needed"
+        );
+        assert_eq!(at_least(&p).as_deref(), Some("at least 4x at 99.99%"));
+        let moved = p.against.as_mut().unwrap().moved.as_mut().unwrap();
+        (moved.from_at_most, moved.to_above) = (None, None);
+        p.proven = false;
+        assert!(proof(&p, Unit::Seconds).contains("nothing bounds what it was and nothing"));
+        assert_eq!(at_least(&p), None);
     }
 
     #[test]

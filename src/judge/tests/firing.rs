@@ -274,7 +274,7 @@ fn a_baseline_is_what_the_good_release_read_over_its_last_hour() {
         why: NoReading::NoBaseline,
     };
     assert_eq!(w.stands("worse").verdict, no_baseline);
-    w.judge.capture_baselines();
+    w.judge.capture_baselines("v1");
     let at = w.now;
     w.judge.restart(&w.policy, at);
     w.run(20, 98.5, 1.5);
@@ -283,7 +283,7 @@ fn a_baseline_is_what_the_good_release_read_over_its_last_hour() {
     w.run(40, 50.0, 50.0);
     assert!(w.story.last().unwrap().ends_with("fired"));
     // Ten minutes make no hour: the baseline before stays.
-    w.judge.capture_baselines();
+    w.judge.capture_baselines("v1");
     w.run(1, 50.0, 50.0);
     assert_eq!(w.stands("worse").findings[0].limit, Some(0.02));
 }

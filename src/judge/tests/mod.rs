@@ -4,6 +4,7 @@ mod evidence;
 #[expect(clippy::float_cmp, reason = "whole counts are exact")]
 mod firing;
 mod naive;
+mod regressions;
 mod state;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    By, Expect, GapKind, Mode, Over, Response, Sample, Selector, Series, Severity, Signal,
+    By, Expect, Finding, GapKind, Mode, Over, Response, Sample, Selector, Series, Severity, Signal,
     SignalKind, Source, SourceKind, Tls, Trigger, Unit, Verdict,
 };
 

@@ -294,7 +294,7 @@ impl Run<'_> {
                 judge.watch(current, "calm", &calm, *now);
             }
             Step::Unwatch => judge.unwatch("calm"),
-            Step::Capture => judge.capture_baselines(),
+            Step::Capture => judge.capture_baselines("v1"),
             Step::Revise => {
                 judge.revise(current, &policies[usize::from(!*other)]);
                 *other = !*other;

@@ -45,8 +45,8 @@ impl Report<'_> {
             let at = self.time(told.at);
             ("Told", plain(format!("{} ({at})", note::said(told))))
         }));
-        let proof = cause.proof.as_ref();
-        rows.extend(proof.map(|p| ("Proof", plain(value::proof(p)))));
+        rows.extend(note::baseline(cause).map(|b| ("Baseline", plain(b))));
+        rows.extend(note::proof(cause).map(|p| ("Proof", plain(p))));
         rows.extend(cause.since.map(|s| ("Breached since", plain(self.time(s)))));
         rows.push(("Policy", plain(&cause.policy)));
         page.facts(rows);

@@ -72,9 +72,9 @@ impl TriggerStatus {
         let decides = deciding(judgement).filter(|_| !is_stale(judgement));
         let finding = decides.and_then(|i| findings.get(i).cloned());
         let proof = decides
-            .and_then(|i| judgement.findings[i].proof.as_ref())
+            .map(|i| &judgement.findings[i])
             .filter(|_| judgement.verdict.is_breach())
-            .map(value::proof);
+            .and_then(|f| Some(value::proof(f.proof.as_ref()?, f.unit)));
         let dealt_with = desk.service.spent.contains(&trigger.name);
         let hold_ms = millis(match trigger.when.hold {
             Hold::None => Duration::ZERO,
@@ -131,6 +131,10 @@ pub struct FindingStatus {
     pub limit_number: Option<f64>,
     /// What the value rests on.
     pub evidence: Option<String>,
+    /// What the limit is a multiple of: `2x baseline 1% (12 of 1,200 events of
+    /// v41)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// Why it cannot be judged.
     pub blind: Option<String>,
 }
@@ -168,6 +172,10 @@ impl FindingStatus {
                 } else {
                     value::evidence(e)
                 }
+            }),
+            baseline: finding.baseline.as_ref().map(|b| {
+                let said = value::baseline(b, finding.unit);
+                format!("{} baseline {said}", value::fold(b.factor))
             }),
             blind: match &finding.verdict {
                 Verdict::Blind { why, .. } => Some(value::one_line(&why.to_string(), TEXT)),
@@ -249,8 +257,9 @@ fn why(
         }
         parts.extend(status.proof.clone());
     } else if !matches!(judgement.verdict, Verdict::Blind { .. }) {
-        let counted = status.finding.as_ref().and_then(|f| f.evidence.clone());
-        parts.extend(counted);
+        let finding = status.finding.as_ref();
+        parts.extend(finding.and_then(|f| f.evidence.clone()));
+        parts.extend(finding.and_then(|f| f.baseline.clone()));
     }
     parts.join("; ")
 }
