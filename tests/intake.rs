@@ -366,3 +366,69 @@ fn a_body_of_a_hundred_megabytes_is_refused_at_the_bound_and_memory_stays_flat()
     let grown = resident(&host).saturating_sub(before);
     assert!(grown < 16 << 10, "grew by {grown} KiB");
 }
+
+#[test]
+fn a_changed_config_is_in_force_and_a_broken_one_changes_nothing() {
+    let mut host = told("config");
+    let config = fs::read_to_string(host.dir.join("backstop.toml")).unwrap();
+    host.start();
+    host.until_ticks(2);
+    let body = br#"{"name": "breach-confirmed", "value": "clear"}"#;
+    let new = "bst_of-somebody-new";
+    assert_eq!(post(&host, PEOPLE, Some(new), body).0, 401);
+    let hash = backstop::control::sha256(new.as_bytes());
+    let hash = backstop::model::TokenHash::from_bytes(hash);
+    let more = format!("{config}[tokens.new]\nsha256 = \"{hash}\"\n");
+    host.configure(&more);
+    host.wait("the new token", || {
+        (post(&host, PEOPLE, Some(new), body).0 == 200).then_some(())
+    });
+    // What is broken says so and takes nothing away.
+    host.configure(&more.replace("sha256", "sha265"));
+    host.wait("the refusal", || {
+        let (_, said) = host.order(&["status"]);
+        said.contains("unknown key `sha265`").then_some(())
+    });
+    assert_eq!(post(&host, PEOPLE, Some(new), body).0, 200);
+    let (code, said) = host.order(&["reload"]);
+    assert_eq!(code, Some(2), "{said}");
+    // A token that is taken away is nobody's at once; a notifier waits.
+    host.configure(&format!(
+        "{config}[notifiers.page]\ntype = \"run\"\ncommand = [\"/bin/true\"]\n"
+    ));
+    let (code, said) = host.order(&["reload"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("takes a restart: notifiers"), "{said}");
+    assert_eq!(post(&host, PEOPLE, Some(new), body).0, 401);
+    let (_, said) = host.order(&["status"]);
+    assert!(
+        said.contains("notifiers of the agent's config changed: that takes a restart"),
+        "{said}"
+    );
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn every_incident_of_the_journal_is_listed_when_asked_for() {
+    let mut host = told("listed");
+    host.start();
+    host.until_ticks(2);
+    let (code, said) = host.order(&["push", "shop", "breach-confirmed", "set"]);
+    assert_eq!(code, Some(0), "{said}");
+    host.until("opened");
+    for narrowed in [
+        &["incidents"][..],
+        &["incidents", "--all"],
+        &["incidents", "--since", "1h"],
+    ] {
+        let (code, said) = host.order(narrowed);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(
+            said.lines().filter(|line| line.contains("breach")).count(),
+            1,
+            "{said}"
+        );
+    }
+    let (code, said) = host.order(&["incidents", "--since", "yesterday"]);
+    assert_eq!(code, Some(2), "{said}");
+}

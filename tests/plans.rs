@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstop::guard::{
-    Command, Engine, Event, Notice, NoticeKind, Order, Outcome, Person, Phase, Push, Said, Snapshot,
+    Command, Engine, Event, Notice, NoticeKind, Order, Outcome, Person, Phase, Push, Snapshot,
+    Statement,
 };
 use backstop::model::{
     Gap, GapKind, HowEnded, Moment, Outcome as Sampled, Output, Standing, StepEnd,
@@ -394,7 +395,7 @@ impl World {
         }
     }
 
-    fn environment(&mut self, what: Said) {
+    fn environment(&mut self, what: Statement) {
         self.step(Event::Pushed {
             service: "shop".into(),
             source: "people".into(),
@@ -412,10 +413,10 @@ impl World {
 
     /// The environment fails, is validated again, and passes.
     fn validate(&mut self) {
-        self.environment(Said::Set);
+        self.environment(Statement::Set);
         self.tick_as(true);
         self.end(HowEnded::Succeeded);
-        self.environment(Said::Clear);
+        self.environment(Statement::Clear);
         self.wait_up(Duration::from_secs(20));
         assert!(
             matches!(self.phase(), Phase::Watching),
@@ -462,7 +463,7 @@ fn what_is_no_rollback_holds_none_back_and_has_a_budget_of_its_own() {
         world.validate();
         world.wait_up(Duration::from_secs(60));
     }
-    world.environment(Said::Set);
+    world.environment(Statement::Set);
     world.tick_as(true);
     assert_eq!(world.names().len(), 2, "two an hour");
     let incident = world.engine.state().services["shop"].incident.as_ref();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstop::guard::{
-    Command, Engine, Event, Incident, Note, Order, Person, Phase, Service, What,
+    Command, Engine, Event, Incident, Note, Notice, NoticeKind, Order, Person, Phase, Service, What,
 };
 use backstop::model::{
     Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, Standing, StepEnd,
@@ -52,6 +52,7 @@ struct World {
     up: bool,
     orders: Vec<Order>,
     notes: Vec<Note>,
+    notices: Vec<Notice>,
 }
 
 impl World {
@@ -63,6 +64,7 @@ impl World {
             up: true,
             orders: Vec::new(),
             notes: Vec::new(),
+            notices: Vec::new(),
         };
         world.step(Event::Restarted { host: "h".into() });
         world.revise(release);
@@ -86,7 +88,8 @@ impl World {
             match command {
                 Command::Note(note) => self.notes.push(note),
                 Command::Run(order) => self.orders.push(order),
-                Command::Cancel { .. } | Command::Tell(_) => {}
+                Command::Tell(notice) => self.notices.push(notice),
+                Command::Cancel { .. } => {}
             }
         }
     }
@@ -342,6 +345,23 @@ fn a_target_that_fails_its_check_makes_way_for_the_next_good_one() {
             .ends_with("release v2 is not gone back to, v1 is checked"),
         "{}",
         world.last(What::StepFailed)
+    );
+    let going = world
+        .notices
+        .iter()
+        .filter(|n| n.kind == NoticeKind::RollingBack);
+    let going: Vec<_> = going
+        .map(|n| (n.target.as_deref(), n.reason.as_str()))
+        .collect();
+    assert_eq!(
+        going,
+        [
+            (Some("v2"), "run 1: plan rollback from release v3 to v2"),
+            (
+                Some("v1"),
+                "run 1: now from release v3 to v1: release v2 did not pass its check"
+            ),
+        ]
     );
     world.end(HowEnded::Succeeded);
     assert_eq!(world.ordered()[2], "roll v1");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstop::guard::{
-    Alert, Command, Engine, Event, Note, Order, Person, Phase, Push, Said, Snapshot, What,
+    Alert, Command, Engine, Event, Note, Order, Person, Phase, Push, Snapshot, Statement, What,
 };
 use backstop::model::{HowEnded, Moment, Output, StepEnd, Verdict};
 
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    fn push(&mut self, roles: &[&str], name: &str, what: Said) {
+    fn push(&mut self, roles: &[&str], name: &str, what: Statement) {
         self.at = self.at + Duration::from_millis(700);
         self.step(Event::Pushed {
             service: "payments".into(),
@@ -198,7 +198,7 @@ fn person(name: &str, roles: &[&str]) -> Person {
 fn a_breach_that_a_person_confirms_rolls_back_at_the_next_tick_and_says_who_said_so() {
     let mut world = World::new();
     assert_eq!(world.verdict("security-breach"), &Verdict::Clear);
-    world.push(&["security-lead"], "breach-confirmed", Said::Set);
+    world.push(&["security-lead"], "breach-confirmed", Statement::Set);
     assert!(world.orders.is_empty(), "it is judged at a tick");
     world.ticks(1);
     assert_eq!(world.orders.len(), 1);
@@ -215,7 +215,7 @@ fn a_breach_that_a_person_confirms_rolls_back_at_the_next_tick_and_says_who_said
 #[test]
 fn a_flag_that_was_set_of_one_release_never_rolls_the_next_one_back() {
     let mut world = World::new();
-    world.push(&["security-lead"], "breach-confirmed", Said::Set);
+    world.push(&["security-lead"], "breach-confirmed", Statement::Set);
     world.ticks(1);
     let order = world.orders[0].clone();
     world.step(Event::Starting {
@@ -242,7 +242,7 @@ fn a_flag_that_was_set_of_one_release_never_rolls_the_next_one_back() {
     world.ticks(800);
     assert_eq!(world.orders.len(), 1, "nobody said it of v1");
     // Its being over, a person says; then nothing is in the way of the next word.
-    world.push(&["security-lead"], "breach-confirmed", Said::Clear);
+    world.push(&["security-lead"], "breach-confirmed", Statement::Clear);
     world.ticks(1);
     assert_eq!(world.verdict("security-breach"), &Verdict::Clear);
 }
@@ -250,7 +250,7 @@ fn a_flag_that_was_set_of_one_release_never_rolls_the_next_one_back() {
 #[test]
 fn who_holds_none_of_the_roles_is_refused_and_named() {
     let mut world = World::new();
-    world.push(&["dba"], "breach-confirmed", Said::Set);
+    world.push(&["dba"], "breach-confirmed", Statement::Set);
     world.ticks(3);
     assert_eq!(world.phase(), &Phase::Watching);
     assert_eq!(
@@ -265,16 +265,20 @@ fn what_does_not_fit_the_name_is_refused_with_what_does() {
     for (name, what, why) in [
         (
             "breach-confirmed",
-            Said::Is(1.0),
+            Statement::Is(1.0),
             "is a flag: say `set` or `clear`",
         ),
         (
             "critical-ticket",
-            Said::Set,
+            Statement::Set,
             "is counted: say `+1`, or how many more there are",
         ),
-        ("data-loss", Said::Events(1), "is a value: say a number"),
-        ("breach", Said::Set, "`people` is not told of `breach`"),
+        (
+            "data-loss",
+            Statement::Events(1),
+            "is a value: say a number",
+        ),
+        ("breach", Statement::Set, "`people` is not told of `breach`"),
     ] {
         world.push(&["support"], name, what);
         let reason = &world.last(What::Refused).unwrap().reason;
@@ -286,11 +290,11 @@ fn what_does_not_fit_the_name_is_refused_with_what_does() {
 fn the_twenty_first_ticket_within_an_hour_fires_and_nobody_s_silence_blinds() {
     let mut world = World::new();
     for _ in 0..20 {
-        world.push(&["support"], "critical-ticket", Said::Events(1));
+        world.push(&["support"], "critical-ticket", Statement::Events(1));
     }
     world.ticks(1);
     assert_eq!(world.verdict("support-volume"), &Verdict::Clear);
-    world.push(&["support"], "critical-ticket", Said::Events(1));
+    world.push(&["support"], "critical-ticket", Statement::Events(1));
     world.ticks(1);
     assert_eq!(world.verdict("support-volume"), &Verdict::Breach);
     world.ticks(718);
@@ -310,7 +314,7 @@ fn a_value_that_nobody_has_said_is_no_reading_and_no_alarm() {
     world.ticks(100);
     assert!(matches!(world.verdict("loss"), Verdict::Blind { .. }));
     assert!(world.last(What::Blind).is_none());
-    world.push(&["support"], "data-loss", Said::Is(50_000.0));
+    world.push(&["support"], "data-loss", Statement::Is(50_000.0));
     world.ticks(1);
     assert_eq!(world.verdict("loss"), &Verdict::Breach);
 }

@@ -383,6 +383,7 @@ fn a_refused_policy_and_a_broken_journal_come_first() {
         refused: vec!["error: unknown key `intervall`\n --> checkout.toml:4:1\n".into()],
         preflight: vec!["checkout: restart: /usr/bin/systemctl may not be executed".into()],
         journal_broken: Some("no space left on device".into()),
+        restart: vec!["notifiers".into()],
     };
     let status = Status::new(world.engine.state(), None, Some(agent));
     insta::assert_snapshot!("status_refused", status.text(Style::default()));

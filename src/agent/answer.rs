@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::chronicle::chronicle;
+use super::chronicle::{chronicle, past};
 use super::curves::signals;
 use super::keeper::{Keeper, Page};
 use super::metrics::Rest;
@@ -70,6 +70,12 @@ impl Keeper {
                         found.signals = signals(&state, policy, incident, now);
                     }
                     let _ = answer.send(found.map(Box::new));
+                });
+            }
+            Request::Past { wanted, answer } => {
+                let state = self.state.clone();
+                self.errands.spawn_blocking(move || {
+                    let _ = answer.send(past(&state, wanted));
                 });
             }
         }

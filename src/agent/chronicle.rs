@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use super::recalled::Recalled;
-use crate::control::Chronicle;
-use crate::guard::{Command, Event};
+use super::recalled::{Past, Recalled};
+use crate::control::{Chronicle, Wanted};
+use crate::guard::{Command, Event, Incident};
 use crate::journal::{Body, Record, read_decisions};
 use crate::view::RanStep;
 
@@ -23,6 +23,19 @@ pub(super) fn chronicle(state: &Path, incident: u64) -> Option<Chronicle> {
     // What is damaged was said at the start, and stops the agent from acting.
     let found = gather(records.filter_map(Result::ok), incident);
     (!found.notes.is_empty()).then_some(found)
+}
+
+/// The last closed incidents in the journal, the newest first, each with how far
+/// the wall clock was ahead then, in milliseconds. None when it cannot be read.
+pub(super) fn past(state: &Path, wanted: Wanted) -> Vec<(Incident, i64)> {
+    let mut past = Past::new(wanted);
+    match read_decisions(state) {
+        Ok(records) => records
+            .filter_map(Result::ok)
+            .for_each(|record| past.see(&record)),
+        Err(error) => tracing::warn!(%error, "cannot read the journal for past incidents"),
+    }
+    past.take()
 }
 
 fn gather(records: impl Iterator<Item = Record>, incident: u64) -> Chronicle {
@@ -114,6 +127,7 @@ mod tests {
             trigger: None,
             cause: None,
             reason: format!("step {step}"),
+            detail: None,
         };
         record(
             seq,

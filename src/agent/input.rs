@@ -3,6 +3,7 @@
 use super::drill::Rehearsed;
 use super::reload::Shelf;
 use super::sampler::Batch;
+use super::settings::Written;
 use crate::control::Reloaded;
 use crate::guard::Order;
 use crate::model::StepEnd;
@@ -27,9 +28,10 @@ pub(super) enum Input {
     },
     /// A drill is over, or there was none.
     Rehearsed(Box<Rehearsed>),
-    /// The policies were read.
+    /// The policies were read, and the agent's config if it has one.
     Read {
         shelf: Box<Shelf>,
+        written: Option<Box<Written>>,
         answers: Vec<oneshot::Sender<Reloaded>>,
     },
 }

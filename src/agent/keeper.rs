@@ -25,6 +25,7 @@ use super::reload::{Catalogue, Shelf};
 use super::roster::Roster;
 use super::sampler::Batch;
 use super::scribe::{Durable, Health, Scribe, Stepped};
+use super::settings::{Settings, Written};
 use super::stop::{GRACE, Stop, WRITE};
 use super::systemd::Manager;
 use crate::control::{Refusals, Reloaded, Request};
@@ -61,6 +62,7 @@ pub(super) struct Keeper {
     pub(super) outbox: Arc<Outbox>,
     /// Callers over HTTP that were refused.
     pub(super) refusals: Arc<Refusals>,
+    settings: Settings,
     pub(super) letters: mpsc::UnboundedSender<Letter>,
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     /// Where tasks report to.
@@ -123,6 +125,7 @@ pub(super) struct Parts {
     pub(super) outbox: Arc<Outbox>,
     /// Callers over HTTP that were refused.
     pub(super) refusals: Arc<Refusals>,
+    pub(super) settings: Settings,
     pub(super) letters: mpsc::UnboundedSender<Letter>,
     pub(super) reloads: mpsc::Sender<oneshot::Sender<Reloaded>>,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -142,6 +145,7 @@ impl Keeper {
             metrics: Metrics::new(),
             outbox: parts.outbox,
             refusals: parts.refusals,
+            settings: parts.settings,
             letters: parts.letters,
             reloads: parts.reloads,
             inputs: parts.inputs,
@@ -306,10 +310,11 @@ impl Keeper {
             Input::Rehearsed(rehearsed) => self.rehearsed(*rehearsed),
             Input::Read {
                 shelf: found,
+                written,
                 answers,
             } => {
                 Manager::reloading();
-                self.read(*found);
+                self.read(*found, written.map(|written| *written));
                 self.follow(tasks);
                 self.roll();
                 Manager::ready();
@@ -359,9 +364,12 @@ impl Keeper {
         }
     }
 
-    /// Takes over what was read of the policies.
-    pub(super) fn read(&mut self, found: Shelf) {
-        let changes = found.against(&mut self.catalogue, &self.engine.state().services);
+    /// Takes over what was read of the policies, and of the agent's config.
+    pub(super) fn read(&mut self, found: Shelf, written: Option<Written>) {
+        let mut changes = found.against(&mut self.catalogue, &self.engine.state().services);
+        if let Some(written) = written {
+            self.settings.take(written, &mut changes.report);
+        }
         for warning in &changes.warnings {
             tracing::warn!("{}", warning.trim_end());
         }

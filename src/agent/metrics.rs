@@ -124,7 +124,7 @@ pub const METRICS: [(&str, &str, &str); 30] = [
     (
         "backstop_policy_last_reload_successful",
         "gauge",
-        "1 if every policy file was taken at the last reading, else 0.",
+        "1 if every policy file and the agent's config were taken at the last reading, else 0.",
     ),
     (
         "backstop_policy_last_reload_timestamp_seconds",

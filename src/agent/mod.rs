@@ -35,6 +35,7 @@ mod roster;
 mod sampler;
 mod schedule;
 mod scribe;
+mod settings;
 mod setup;
 mod stop;
 mod systemd;
@@ -59,6 +60,7 @@ use self::recovery::Recovered;
 use self::reload::Shelf;
 use self::roster::Roster;
 use self::scribe::Scribe;
+use self::settings::Settings;
 use self::stop::Stop;
 use self::systemd::Manager;
 use self::watch::Watch;
@@ -129,9 +131,9 @@ async fn guard(
     let (pages, asked) = mpsc::channel(RELOADS);
     let (agent, requests) = control::Agent::new();
 
-    // Read once: a changed config takes a restart.
+    let settings = Settings::new(config.clone());
+    let roles = settings.follow();
     let config = Arc::new(config.clone());
-    let (_, roles) = tokio::sync::watch::channel(Arc::clone(&config));
     let links = links(setup, &config, http.is_some(), &roles);
     let outbox = {
         let clock = clock.clone();
@@ -143,7 +145,8 @@ async fn guard(
     };
     let outbox = Arc::new(outbox);
     // Watched before they are read: what changes meanwhile is read again.
-    let watch = Watch::new(setup.policies.clone(), inputs.clone(), orders)?;
+    let watched = (setup.policies.clone(), setup.config.clone());
+    let watch = Watch::new(watched, inputs.clone(), orders)?;
     let shelf = Shelf::read(&setup.policies);
     if let Some(why) = shelf.refused()
         && recovered.engine.state().services.is_empty()
@@ -159,6 +162,7 @@ async fn guard(
     let api = Api::new(agent.clone(), roles).with_links(links);
     let mut keeper = Keeper::new(Parts {
         refusals: Arc::clone(api.refusals()),
+        settings,
         engine: recovered.engine,
         scribe: Scribe::start(journal)?,
         roster: Roster::new(client, clock.clone(), inputs.clone()),
@@ -179,7 +183,7 @@ async fn guard(
     );
     keeper.tell_again(recovered.notices);
     keeper.resume(clock::host(), recovered.damage);
-    keeper.read(shelf);
+    keeper.read(shelf, None);
     keeper.distrust_damage();
     keeper.follow(&mut tasks);
     keeper.roll();

@@ -1,5 +1,6 @@
-//! When the policies are to be read: the directory changed, SIGHUP, a person,
-//! or half a minute has passed and something looks different.
+//! When the policies and the agent's config are to be read: something changed
+//! where they are, SIGHUP, a person, or half a minute has passed and something
+//! looks different.
 //!
 //! The directory is watched, not its files: an editor replaces a file, and a
 //! `ConfigMap` swaps a link beside it. File systems that tell nothing (NFS,
@@ -18,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::AgentError;
 use super::input::Input;
 use super::reload::Shelf;
+use super::settings::Written;
 use crate::control::Reloaded;
 
 /// An atomic replacement is several events: they are waited for.
@@ -32,6 +34,8 @@ const POLL: Duration = Duration::from_secs(30);
 /// Reads the policies whenever there is a reason to.
 pub(super) struct Watch {
     dir: PathBuf,
+    /// The agent's config, if it has one.
+    config: Option<PathBuf>,
     inputs: mpsc::Sender<Input>,
     orders: mpsc::Receiver<oneshot::Sender<Reloaded>>,
     hangup: Signal,
@@ -54,7 +58,7 @@ struct Stamp {
 
 impl Watch {
     pub(super) fn new(
-        dir: PathBuf,
+        (dir, config): (PathBuf, Option<PathBuf>),
         inputs: mpsc::Sender<Input>,
         orders: mpsc::Receiver<oneshot::Sender<Reloaded>>,
     ) -> Result<Self, AgentError> {
@@ -63,8 +67,9 @@ impl Watch {
         // One that waits is enough.
         let (touch, touched) = mpsc::channel(1);
         let mut watch = Self {
-            seen: stamps(&dir),
+            seen: stamps(&dir, config.as_deref()),
             dir,
+            config,
             inputs,
             orders,
             hangup,
@@ -82,7 +87,7 @@ impl Watch {
             let mut answers = Vec::new();
             tokio::select! {
                 Some(()) = self.touched.recv() => self.rest().await,
-                _ = self.hangup.recv() => tracing::info!("SIGHUP: the policies are read again"),
+                _ = self.hangup.recv() => tracing::info!("SIGHUP: the policies and the config are read again"),
                 order = self.orders.recv() => match order {
                     Some(answer) => answers.push(answer),
                     None => return,
@@ -92,7 +97,7 @@ impl Watch {
                     if self.watcher.is_none() {
                         self.watch();
                     }
-                    if stamps(&self.dir) == self.seen {
+                    if stamps(&self.dir, self.config.as_deref()) == self.seen {
                         continue;
                     }
                     // A directory that was replaced is another one to watch.
@@ -118,14 +123,19 @@ impl Watch {
     }
 
     async fn read(&mut self, answers: Vec<oneshot::Sender<Reloaded>>) -> bool {
-        let dir = self.dir.clone();
-        let read = tokio::task::spawn_blocking(move || (stamps(&dir), Shelf::read(&dir))).await;
-        let Ok((seen, found)) = read else {
+        let (dir, config) = (self.dir.clone(), self.config.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let seen = stamps(&dir, config.as_deref());
+            let written = config.as_ref().map(|path| Box::new(Written::read(path)));
+            (seen, Box::new(Shelf::read(&dir)), written)
+        });
+        let Ok((seen, shelf, written)) = read.await else {
             return false;
         };
         self.seen = seen;
         let read = Input::Read {
-            shelf: Box::new(found),
+            shelf,
+            written,
             answers,
         };
         self.inputs.send(read).await.is_ok()
@@ -134,12 +144,19 @@ impl Watch {
     /// Watches the directory, if that is possible.
     fn watch(&mut self) {
         let touch = self.touch.clone();
+        let (dir, config) = (self.dir.clone(), self.config.clone());
         let told = move |event: notify::Result<notify::Event>| {
             let relevant = event.as_ref().map_or(true, |event| {
-                matches!(
+                // Beside the config there may be anything, a log even.
+                let ours = |path: &PathBuf| {
+                    path.starts_with(&dir)
+                        || config.as_ref().and_then(|c| c.file_name()) == path.file_name()
+                };
+                let kind = matches!(
                     event.kind,
                     EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_)
-                )
+                );
+                kind && event.paths.iter().any(ours)
             });
             if relevant {
                 // Full means that one waits already.
@@ -147,9 +164,13 @@ impl Watch {
             }
         };
         let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
-            watcher
-                .watch(&self.dir, RecursiveMode::NonRecursive)
-                .map(|()| watcher)
+            watcher.watch(&self.dir, RecursiveMode::NonRecursive)?;
+            let beside = self.config.as_ref().and_then(|config| config.parent());
+            // Relative to where the agent was started, it has none.
+            if let Some(beside) = beside.filter(|beside| !beside.as_os_str().is_empty()) {
+                watcher.watch(beside, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
         });
         self.watcher = watcher
             .inspect_err(|error| {
@@ -163,9 +184,9 @@ impl Watch {
     }
 }
 
-/// How the directory and its policies look. Follows links: what they point at
-/// is what would be read.
-fn stamps(dir: &Path) -> Vec<Stamp> {
+/// How the directory, its policies and the agent's config look. Follows links:
+/// what they point at is what would be read.
+fn stamps(dir: &Path, config: Option<&Path>) -> Vec<Stamp> {
     let listed = std::fs::read_dir(dir)
         .into_iter()
         .flatten()
@@ -173,6 +194,7 @@ fn stamps(dir: &Path) -> Vec<Stamp> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == "toml"));
     let mut stamps: Vec<Stamp> = std::iter::once(dir.to_owned())
+        .chain(config.map(Path::to_owned))
         .chain(listed)
         .filter_map(|path| {
             let meta = std::fs::metadata(&path).ok()?;

@@ -98,6 +98,9 @@ enum Command {
     /// into its hold, what blocks it, and why.
     Status(Later<status::Args>),
     /// List incidents, or show one with its timeline
+    ///
+    /// Listed are those that are open and the last sixteen of each service. With
+    /// `--all` or `--since` the journal is read for older ones.
     Incidents(Later<incidents::Args>),
     /// Write an incident's report
     ///
@@ -172,7 +175,7 @@ enum Command {
     /// `push` sources say what may be told, and who may. It is on disk when this
     /// command returns, and judged at the next tick.
     Push(Later<push::Args>),
-    /// Have the agent read its policies again
+    /// Have the agent read its policies and its config again
     ///
     /// It does so by itself when they change; this waits for it, and says what came
     /// of it. A policy that is refused leaves the one that ran before in force;
@@ -190,7 +193,7 @@ enum Command {
     ///
     /// Prints the token, which is shown this once, and the lines for the agent's
     /// config, which hold only its hash. Nothing is written and no agent is asked;
-    /// the agent reads its config at its start.
+    /// the agent notices by itself when its config changes.
     Token(Later<token::Args>),
     /// Write completions for a shell
     ///

@@ -35,6 +35,16 @@ fn told(reloaded: &Reloaded) -> String {
             let _ = writeln!(text, "{verb}: {}", services.join(", "));
         }
     }
+    if !reloaded.config.is_empty() {
+        let _ = writeln!(
+            text,
+            "in force of the agent's config: {}",
+            reloaded.config.join(", ")
+        );
+    }
+    if !reloaded.restart.is_empty() {
+        let _ = writeln!(text, "takes a restart: {}", reloaded.restart.join(", "));
+    }
     if !reloaded.refused.is_empty() {
         text.push_str("what was refused is guarded as before\n");
     } else if text.is_empty() {
@@ -56,6 +66,8 @@ mod tests {
             removed: vec!["old".into()],
             refused: vec!["error: unknown key\n".into()],
             preflight: vec!["checkout: `systemctl` is not there".into()],
+            config: vec!["roles".into(), "tokens".into()],
+            restart: vec!["http".into()],
         };
         assert_eq!(
             told(&reloaded),
@@ -63,6 +75,8 @@ mod tests {
              not ready: checkout: `systemctl` is not there\n\
              in force: cart, checkout\n\
              guarded no more: old\n\
+             in force of the agent's config: roles, tokens\n\
+             takes a restart: http\n\
              what was refused is guarded as before\n"
         );
     }

@@ -107,6 +107,28 @@ impl Client {
         self.read(answer).await
     }
 
+    /// The same, narrowed by what follows the route's question mark.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        route: &[&str],
+        narrowed: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        let mut url = url(route);
+        let pairs = narrowed.iter().map(|(name, value)| {
+            let value =
+                percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+            format!("{name}={value}")
+        });
+        url.push('?');
+        url.push_str(&pairs.collect::<Vec<_>>().join("&"));
+        let answer = self.send(self.http.get(url)).await?;
+        self.read(answer).await
+    }
+
     /// The same as text: of a route that answers with a page.
     ///
     /// # Errors

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `GET status` | [`Status`](crate::view::Status) of every service |
 //! | `GET services/NAME` | the same of one |
-//! | `GET incidents` | a list of [`IncidentLine`](crate::view::incidents::IncidentLine), the newest first; `?service=NAME` |
+//! | `GET incidents` | a list of [`IncidentLine`](crate::view::incidents::IncidentLine), the newest first: those at hand; `?service=NAME`, and with `?before=N`, `?within=7d` a page of all that the journal has |
 //! | `GET incidents/N` | [`IncidentView`](crate::view::incidents::IncidentView) |
 //! | `GET incidents/N/report` | the report, in Markdown |
 //! | `GET incidents/N/report/html` | the same as one HTML file |
@@ -58,11 +58,12 @@ pub use peer::holders;
 pub use protocol::{
     Answer, Declare, Deploy, Freeze, LONGEST_FREEZE, Loss, MAX_BODY, Malformed, Problem, Push,
     Rollback, Taken, Unfreeze, parse_answer, parse_declare, parse_deploy, parse_freeze,
-    parse_lease, parse_loss, parse_number, parse_push, parse_rollback, parse_said, parse_unfreeze,
+    parse_lease, parse_loss, parse_number, parse_period, parse_push, parse_rollback, parse_said,
+    parse_unfreeze,
 };
 pub use request::{
     Agent, Chronicle, Diagnosis, DrillOrder, Gone, NoDrill, Reloaded, Request, ScenarioText,
-    Stepped,
+    Stepped, Wanted,
 };
 pub use server::Api;
 pub use tokens::{Refusals, sha256};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::guard::{Note, Override, Said, What};
+use crate::guard::{Note, Override, Statement, What};
 use crate::model::Word;
 use crate::view::note;
 
@@ -157,7 +157,11 @@ impl Malformed {
 
 impl Taken {
     /// From the notes that an order caused in its service.
-    pub(super) fn new(notes: Vec<Note>, not_durable: Option<String>) -> Self {
+    pub(super) fn new(mut notes: Vec<Note>, not_durable: Option<String>) -> Self {
+        // For the record; whoever ordered can ask for the whole incident.
+        for note in &mut notes {
+            note.detail = None;
+        }
         let refusals: Vec<_> = notes.iter().filter(|n| is_refusal(n.what)).collect();
         let said = if refusals.is_empty() {
             notes.iter().map(note::line).collect()
@@ -277,7 +281,7 @@ pub fn parse_declare(body: &[u8]) -> Result<Declare, Malformed> {
 /// # Errors
 ///
 /// [`Malformed`].
-pub fn parse_push(body: &[u8]) -> Result<(String, Said, String), Malformed> {
+pub fn parse_push(body: &[u8]) -> Result<(String, Statement, String), Malformed> {
     let push: Push = parse(body)?;
     let said = match &push.value {
         serde_json::Value::String(text) => parse_said(text)?,
@@ -293,25 +297,25 @@ pub fn parse_push(body: &[u8]) -> Result<(String, Said, String), Malformed> {
 /// # Errors
 ///
 /// [`Malformed`].
-pub fn parse_said(text: &str) -> Result<Said, Malformed> {
+pub fn parse_said(text: &str) -> Result<Statement, Malformed> {
     let refuse = |why: &str| {
         let shown = shown(text);
         Err(Malformed(format!("`{shown}` cannot be said: {why}")))
     };
     match text {
-        "set" => return Ok(Said::Set),
-        "clear" => return Ok(Said::Clear),
+        "set" => return Ok(Statement::Set),
+        "clear" => return Ok(Statement::Clear),
         _ => {}
     }
     if let Some(events) = text.strip_prefix('+') {
         let number = events.parse().ok().filter(|_| !events.starts_with('+'));
         return match number {
-            Some(n @ 1..=Said::MOST_EVENTS) => Ok(Said::Events(n)),
+            Some(n @ 1..=Statement::MOST_EVENTS) => Ok(Statement::Events(n)),
             _ => refuse("after `+` stands how many more, a whole number from 1 to 1000000"),
         };
     }
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(Said::Is(number)),
+        Ok(number) if number.is_finite() => Ok(Statement::Is(number)),
         _ => refuse("say `set` or `clear` of a flag, `+1` of what is counted, or a number"),
     }
 }
@@ -416,6 +420,21 @@ fn reason(text: &str) -> Result<String, Malformed> {
         ));
     }
     Ok(said)
+}
+
+/// A time that has passed, such as `7d`.
+///
+/// # Errors
+///
+/// [`Malformed`]: it is no duration, or longer than ten years.
+pub fn parse_period(text: &str) -> Result<Duration, Malformed> {
+    /// The journal keeps nothing for so long.
+    const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
+    let fits = text.len() <= 32;
+    let parsed = fits.then(|| humantime::parse_duration(text).ok()).flatten();
+    parsed
+        .filter(|period| *period <= LONGEST)
+        .ok_or_else(|| Malformed(format!("`{}` is no time such as `7d`", shown(text))))
 }
 
 /// What a person says, in one line: white space of any kind becomes one space.
@@ -587,11 +606,11 @@ mod tests {
     fn what_is_said_is_a_flag_some_more_events_or_a_number_and_nothing_else() {
         let body = |value: &str| format!(r#"{{"name": "tickets", "value": {value}}}"#);
         for (value, said) in [
-            (r#""set""#, Said::Set),
-            (r#""clear""#, Said::Clear),
-            (r#""+3""#, Said::Events(3)),
-            (r#""-1.5e3""#, Said::Is(-1500.0)),
-            ("17.5", Said::Is(17.5)),
+            (r#""set""#, Statement::Set),
+            (r#""clear""#, Statement::Clear),
+            (r#""+3""#, Statement::Events(3)),
+            (r#""-1.5e3""#, Statement::Is(-1500.0)),
+            ("17.5", Statement::Is(17.5)),
         ] {
             let parsed = parse_push(body(value).as_bytes()).unwrap();
             assert_eq!(

@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-use super::protocol::parse_number;
-use super::request::{Chronicle, Diagnosis};
+use super::protocol::{parse_number, parse_period};
+use super::request::{Chronicle, Diagnosis, Wanted};
 use super::server::{Api, Named, Refusal, guarded, soon};
 use crate::guard::{Incident, Snapshot};
-use crate::model::Policy;
-use crate::view::incidents::{IncidentLine, IncidentView, list};
+use crate::model::{Moment, Policy};
+use crate::view::incidents::{IncidentLine, IncidentView, lines, list};
 use crate::view::status::AgentStatus;
 use crate::view::{Report, Status, value};
 
@@ -44,6 +44,7 @@ fn of_agent(diagnosis: Diagnosis) -> AgentStatus {
         reloaded: time(diagnosis.reloaded_at),
         refused: diagnosis.reloaded.refused,
         preflight: diagnosis.reloaded.preflight,
+        restart: diagnosis.reloaded.restart,
         journal_broken: diagnosis.journal_broken,
     }
 }
@@ -53,23 +54,58 @@ fn of_agent(diagnosis: Diagnosis) -> AgentStatus {
 #[serde(deny_unknown_fields)]
 pub(super) struct Narrowed {
     service: Option<String>,
+    /// A page of all that the journal has, from the number below this on down.
+    before: Option<u64>,
+    /// How long ago one was closed at most.
+    within: Option<String>,
 }
+
+/// Incidents on a page of the list.
+pub(super) const PAGE: usize = 100;
 
 pub(super) async fn incidents(
     Extension(api): Extension<Api>,
     narrowed: Result<Query<Narrowed>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Vec<IncidentLine>>, Refusal> {
-    let Query(Narrowed { service }) = narrowed.map_err(|_| {
+    let Query(narrowed) = narrowed.map_err(|_| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
-            "the list takes `service=NAME` and nothing else",
+            "the list takes `service=NAME`, `before=N` and `within=7d`, and nothing else",
         )
     })?;
+    let within = narrowed.within.as_deref().map(parse_period).transpose()?;
     let snapshot = api.snapshot().await?;
-    if let Some(name) = &service {
-        guarded(&snapshot, name)?;
-    }
-    Ok(Json(list(&snapshot, service.as_deref())))
+    let Some(before) = narrowed.before else {
+        if let Some(name) = &narrowed.service {
+            guarded(&snapshot, name)?;
+        }
+        return Ok(Json(list(&snapshot, narrowed.service.as_deref())));
+    };
+    let wanted = Wanted {
+        before,
+        service: narrowed.service,
+        since: within.map_or(Moment::ZERO, |within| snapshot.now - within),
+        most: PAGE,
+    };
+    let recalled = api.past(wanted.clone()).await?;
+    let mut all = at_hand_all(&snapshot);
+    all.retain(|(incident, _)| wanted.has(incident));
+    let known: Vec<u64> = all.iter().map(|(incident, _)| incident.number).collect();
+    let unknown = recalled.iter().filter(|(i, _)| !known.contains(&i.number));
+    all.extend(unknown.map(|(incident, ahead)| (incident, *ahead)));
+    let mut lines = lines(all, snapshot.now);
+    lines.truncate(PAGE);
+    Ok(Json(lines))
+}
+
+/// The incidents that the state has, each with how far the wall clock is ahead.
+fn at_hand_all(snapshot: &Snapshot) -> Vec<(&Incident, i64)> {
+    let services = snapshot.services.values();
+    let all = services.flat_map(|s| {
+        let all = s.closed.iter().chain(s.incident.as_ref());
+        all.map(|incident| (incident, s.wall_ahead_ms))
+    });
+    all.collect()
 }
 
 pub(super) async fn incident(

@@ -55,6 +55,37 @@ pub enum Request {
         /// cannot be read just now.
         answer: oneshot::Sender<Option<Box<Chronicle>>>,
     },
+    /// The last closed incidents that the journal has.
+    Past {
+        /// Which of them.
+        wanted: Wanted,
+        /// Where the answer goes: the newest first, each with how far the wall
+        /// clock was ahead then, in milliseconds.
+        answer: oneshot::Sender<Vec<(Incident, i64)>>,
+    },
+}
+
+/// Which of the closed incidents are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those with a lower number.
+    pub before: u64,
+    /// Those of this service; `None` is of all.
+    pub service: Option<String>,
+    /// Those that were not closed before this.
+    pub since: Moment,
+    /// At most so many, the newest.
+    pub most: usize,
+}
+
+impl Wanted {
+    /// Whether this one is.
+    #[must_use]
+    pub fn has(&self, incident: &Incident) -> bool {
+        incident.number < self.before
+            && self.service.as_ref().is_none_or(|s| *s == incident.service)
+            && incident.closed.is_none_or(|closed| closed >= self.since)
+    }
 }
 
 /// A rehearsal that a person asks for.
@@ -121,7 +152,7 @@ pub struct Stepped {
     pub not_durable: Option<String>,
 }
 
-/// What came of reading the policies.
+/// What came of reading the policies and the agent's config.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// Whether every file was taken.
@@ -135,6 +166,12 @@ pub struct Reloaded {
     pub refused: Vec<String>,
     /// Steps that could not be done as things are, in words.
     pub preflight: Vec<String>,
+    /// Keys of the agent's config that changed and are in force.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// Keys of the agent's config that changed and are not: they take a restart.
+    #[serde(default)]
+    pub restart: Vec<String>,
 }
 
 /// What the agent knows of itself.
@@ -242,6 +279,16 @@ impl Agent {
     ) -> Result<Result<Box<DrillReport>, NoDrill>, Gone> {
         let order = Box::new(order);
         self.ask(|answer| Request::Drill { order, answer }).await
+    }
+
+    /// The last closed incidents that the journal has, the newest first, each
+    /// with how far the wall clock was ahead then, in milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    pub async fn past(&self, wanted: Wanted) -> Result<Vec<(Incident, i64)>, Gone> {
+        self.ask(|answer| Request::Past { wanted, answer }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {

@@ -23,10 +23,10 @@ use super::door::{Door, Window};
 use super::links::Links;
 use super::peer::{Accounts, Peer};
 use super::protocol::{MAX_BODY, Malformed, Problem, shown};
-use super::request::{Agent, Chronicle, Gone};
+use super::request::{Agent, Chronicle, Gone, Wanted};
 use super::tokens::Refusals;
 use super::{answer, drill, intake, orders, readings};
-use crate::guard::{Person, Service, Snapshot};
+use crate::guard::{Incident, Person, Service, Snapshot};
 use crate::model::Config;
 
 /// How long the agent may take to answer. It answers between two facts; what
@@ -200,6 +200,15 @@ impl Api {
         };
         let found = within(READING_PATIENCE, chronicle).await?;
         Ok(found.map(|boxed| *boxed).unwrap_or_default())
+    }
+
+    /// The last closed incidents that the journal has.
+    pub(super) async fn past(&self, wanted: Wanted) -> Result<Vec<(Incident, i64)>, Refusal> {
+        let past = async {
+            let _turn = self.reading.acquire().await.map_err(|_| Gone)?;
+            self.agent.past(wanted).await
+        };
+        within(READING_PATIENCE, past).await
     }
 
     /// Who calls, with the roles of the config in force.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Said};
+use super::{Alert, Statement};
 use crate::model::{Moment, Policy, Sample, Series, SignalKind};
 
 /// Alerts that are remembered for a flag. Of more the one that was heard of
@@ -82,18 +82,18 @@ impl Kind {
     }
 
     /// Why this cannot be said of such a name, and what can.
-    pub(crate) fn takes(self, said: Said) -> Result<(), &'static str> {
+    pub(crate) fn takes(self, said: Statement) -> Result<(), &'static str> {
         match (self, said) {
-            (Self::Flag { .. }, Said::Set | Said::Clear)
-            | (Self::Counter, Said::Events(_))
-            | (Self::Value, Said::Is(_)) => Ok(()),
-            (Self::Flag { .. }, Said::Events(_) | Said::Is(_)) => {
+            (Self::Flag { .. }, Statement::Set | Statement::Clear)
+            | (Self::Counter, Statement::Events(_))
+            | (Self::Value, Statement::Is(_)) => Ok(()),
+            (Self::Flag { .. }, Statement::Events(_) | Statement::Is(_)) => {
                 Err("is a flag: say `set` or `clear`")
             }
-            (Self::Counter, Said::Set | Said::Clear | Said::Is(_)) => {
+            (Self::Counter, Statement::Set | Statement::Clear | Statement::Is(_)) => {
                 Err("is counted: say `+1`, or how many more there are")
             }
-            (Self::Value, Said::Set | Said::Clear | Said::Events(_)) => {
+            (Self::Value, Statement::Set | Statement::Clear | Statement::Events(_)) => {
                 Err("is a value: say a number")
             }
         }
@@ -120,22 +120,22 @@ impl Board {
 
     /// Takes what somebody says of a name. Of a counter it returns all events so
     /// far.
-    pub(crate) fn say(&mut self, name: &str, said: Said, told: Told) -> f64 {
+    pub(crate) fn say(&mut self, name: &str, said: Statement, told: Told) -> f64 {
         let word = self.words.entry(name.to_owned()).or_default();
         word.told = Some(told);
         match said {
-            Said::Set => word.set = true,
-            Said::Clear => {
+            Statement::Set => word.set = true,
+            Statement::Clear => {
                 word.set = false;
                 // Until it fires anew: the same message again is no news.
                 for heard in word.alerts.values_mut() {
                     heard.firing = false;
                 }
             }
-            Said::Events(n) => {
+            Statement::Events(n) => {
                 word.number = Some(word.number.unwrap_or(0.0) + f64::from(n));
             }
-            Said::Is(x) => word.number = Some(x),
+            Statement::Is(x) => word.number = Some(x),
         }
         word.number.unwrap_or(0.0)
     }
@@ -308,11 +308,11 @@ mod tests {
         let ttl = Some(Duration::from_secs(60));
         let mut board = Board::default();
         assert_eq!(board.is_set("x", ttl, at(0), None), Some(false));
-        board.say("x", Said::Set, told(10));
+        board.say("x", Statement::Set, told(10));
         assert_eq!(board.is_set("x", ttl, at(69), None), Some(true));
         assert_eq!(board.is_set("x", ttl, at(70), None), Some(false));
         assert_eq!(board.is_set("x", None, at(7000), None), Some(true));
-        board.say("x", Said::Clear, told(80));
+        board.say("x", Statement::Clear, told(80));
         assert_eq!(board.is_set("x", None, at(80), None), Some(false));
     }
 
@@ -330,7 +330,7 @@ mod tests {
     fn what_a_person_cleared_an_alert_sets_again_only_when_it_fires_anew() {
         let mut board = Board::default();
         board.hear("x", &alert(true, 1), at(10));
-        board.say("x", Said::Clear, told(20));
+        board.say("x", Statement::Clear, told(20));
         assert_eq!(board.hear("x", &alert(true, 1), at(30)), News::Older);
         assert_eq!(board.is_set("x", None, at(30), None), Some(false));
         assert_eq!(board.hear("x", &alert(true, 2), at(40)), News::Changed);
@@ -340,12 +340,12 @@ mod tests {
     #[test]
     fn what_was_said_of_the_release_before_says_nothing_of_this_one() {
         let mut board = Board::default();
-        board.say("x", Said::Set, told(10));
-        board.say("v", Said::Is(7.0), told(10));
+        board.say("x", Statement::Set, told(10));
+        board.say("v", Statement::Is(7.0), told(10));
         let names = [("v", Kind::Value), ("x", Kind::Flag { ttl: None })].into();
         let page = board.page(&names, at(20), Some(at(15)));
         assert!(page.iter().all(|sample| sample.value.is_nan()), "{page:?}");
-        board.say("x", Said::Set, told(16));
+        board.say("x", Statement::Set, told(16));
         assert_eq!(board.is_set("x", None, at(20), Some(at(15))), Some(true));
     }
 

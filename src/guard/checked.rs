@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::placeholder::render;
-use super::{Phase, Service, What};
+use super::{NoticeKind, Phase, Service, What};
 use crate::model::{Step, StepAction, Unchecked};
 
 /// The deadline of one check.
@@ -93,6 +93,22 @@ impl Service {
         }
         let reason = format!("{why}; release {target} is not gone back to, {next} is checked");
         self.note(What::StepFailed, None, None, &reason, desk);
+        let from = running.map_or_else(String::new, |from| format!(" from release {from}"));
+        let reason =
+            format!("run {ticket}: now{from} to {next}: release {target} did not pass its check");
+        let (number, trigger) = self
+            .incident
+            .as_ref()
+            .map_or((0, None), |i| (i.number, Some(i.trigger.clone())));
+        let trigger = trigger.filter(|trigger| !trigger.is_empty());
+        self.tell_about(
+            NoticeKind::RollingBack,
+            trigger.as_deref(),
+            &reason,
+            "Afterwards it is verified on fresh samples.",
+            &format!("backstop abort {number}"),
+            desk,
+        );
         Ok(())
     }
 }

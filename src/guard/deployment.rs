@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::desk::Desk;
 use super::rollout::Turned;
 use super::{Outcome, Person, Phase, Service, What};
-use crate::model::{self, Current, Policy, Said, Standing, Word};
+use crate::model::{self, Current, Declaration, Policy, Standing, Word};
 
 impl Service {
     /// What a page says of the versions that run.
@@ -127,7 +127,7 @@ impl Service {
         reason: &str,
         desk: &mut Desk<'_>,
     ) {
-        let said = Said {
+        let said = Declaration {
             by: by.name.clone(),
             at: desk.at,
             reason: reason.to_owned(),

@@ -63,6 +63,7 @@ impl<'a> Desk<'a> {
             trigger: None,
             cause: None,
             reason: reason.into(),
+            detail: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Gate, Loss, Note, Person};
+use super::{Cause, Detail, Gate, Loss, Note, Person};
 use crate::model::{Level, Mode, Moment, Severity, Step};
 
 /// An open or closed incident.
@@ -76,6 +76,16 @@ impl Incident {
             self.left_out += 1;
         }
         self.timeline.push(note);
+    }
+
+    /// What its closing says to whoever recalls it.
+    pub(crate) fn closing(&self) -> Detail {
+        Detail::Closed(Self {
+            timeline: Vec::new(),
+            // That of the closing itself is still to come.
+            notices: self.notices + 1,
+            ..self.clone()
+        })
     }
 
     /// From its opening to its end, or to `now`.

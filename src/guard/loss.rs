@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
-use super::{Incident, Person, Phase, Service, What};
+use super::{Detail, Incident, Person, Phase, Service, What};
 use crate::model::{Measure, Moment, StepEnd};
 
 /// One count of what was lost.
@@ -50,7 +50,8 @@ impl Incident {
         of.filter_map(|loss| loss.value).next_back()
     }
 
-    fn lose(&mut self, loss: Loss) {
+    /// Adds a count.
+    pub(crate) fn lose(&mut self, loss: Loss) {
         if self.losses.len() >= Self::LOSSES {
             self.losses.remove(0);
         }
@@ -139,10 +140,11 @@ impl Service {
             reason: reason.to_owned(),
         };
         let said = format!("{}: {} lost, {}: {reason}", name, loss.in_words(), by.name);
-        incident.lose(loss);
+        incident.lose(loss.clone());
         let mut note = desk.noted(&self.policy.service, What::Counted, said);
         note.incident = Some(number);
         incident.note(note.clone());
+        note.detail = Some(Box::new(Detail::Lost(loss)));
         desk.order(super::Command::Note(note));
         self.reach_levels(desk);
     }

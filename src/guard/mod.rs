@@ -42,11 +42,11 @@ pub use incident::{
 };
 pub use lookout::{Lookout, Sight};
 pub use loss::{Loss, counted};
-pub use note::{Cause, Note, What};
+pub use note::{Cause, Detail, Note, What};
 pub use notice::{Asked, Notice, NoticeKind};
 pub use phase::{Broken, Phase, Question, Run, StepState, Verification};
 pub use placeholder::{Fault, Unfilled, Values, environment, fill, fill_all, render};
-pub use push::{Alert, Push, Said};
+pub use push::{Alert, Push, Statement};
 pub use releases::{Irreversible, Releases};
 pub use rollout::{Rollout, Share};
 pub use service::{Retired, Service, Snapshot};

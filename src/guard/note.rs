@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Told;
+use super::{Incident, Loss, Told};
 use crate::model::{Baseline, Evidence, Finding, Moment, Proof, Unit, Value};
 
 /// One line of the audit trail.
@@ -23,6 +23,24 @@ pub struct Note {
     pub cause: Option<Cause>,
     /// In words, for people: why, or what exactly. Never empty.
     pub reason: String,
+    /// The same for programs, where it is more than the rest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<Detail>>,
+}
+
+/// What a note is about, whole: nobody should have to read it off its words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is boxed as a whole, and rare"
+)]
+pub enum Detail {
+    /// An incident was closed. As it is from then on, but for its timeline, which
+    /// its notes are.
+    Closed(Incident),
+    /// Something was lost.
+    Lost(Loss),
 }
 
 /// The signal, value, limit, window and evidence behind a decision.

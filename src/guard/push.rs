@@ -12,7 +12,7 @@ pub enum Push {
         /// The flag, counter or value.
         name: String,
         /// What is said of it.
-        what: Said,
+        what: Statement,
         /// In the words of whoever says it; may be empty.
         reason: String,
     },
@@ -28,18 +28,18 @@ pub enum Push {
 /// What can be said of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Said {
+pub enum Statement {
     /// The flag is set.
     Set,
     /// The flag is clear.
     Clear,
-    /// So many more events. At most [`Said::MOST_EVENTS`].
+    /// So many more events. At most [`Statement::MOST_EVENTS`].
     Events(u32),
     /// It is this much. Always finite.
     Is(f64),
 }
 
-impl Said {
+impl Statement {
     /// Most events that are told at once: a sum of them stays exact for ever.
     pub const MOST_EVENTS: u32 = 1_000_000;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Rollout;
-use crate::model::{Moment, Pick, Release, ReleaseRule, Said, Standing, Word};
+use crate::model::{Declaration, Moment, Pick, Release, ReleaseRule, Standing, Word};
 
 /// Most releases remembered; the oldest that is neither running nor the newest
 /// good one goes first.
@@ -50,7 +50,7 @@ pub struct Irreversible {
     /// The release; it may be still to come.
     pub version: String,
     /// Who says so.
-    pub said: Said,
+    pub said: Declaration,
 }
 
 /// What one tick says about the running release.
@@ -153,7 +153,12 @@ impl Releases {
     /// # Errors
     ///
     /// It was never seen running: nobody could tell what it is older than.
-    pub(crate) fn declared(&mut self, version: &str, word: Word, said: Said) -> Result<(), String> {
+    pub(crate) fn declared(
+        &mut self,
+        version: &str,
+        word: Word,
+        said: Declaration,
+    ) -> Result<(), String> {
         let standing = match word {
             Word::Good => Standing::Good,
             Word::Bad => Standing::Bad,
@@ -178,7 +183,7 @@ impl Releases {
 
     /// A release comes with a migration that cannot be taken back. It may be
     /// still to come: a migration runs before what needs it is deployed.
-    fn cross(&mut self, version: &str, said: Said) {
+    fn cross(&mut self, version: &str, said: Declaration) {
         self.irreversible.retain(|i| i.version != version);
         if self.irreversible.len() >= MOST_CROSSED {
             self.irreversible.remove(0);
@@ -303,8 +308,8 @@ mod tests {
         }
     }
 
-    fn said(s: u64) -> Said {
-        Said {
+    fn said(s: u64) -> Declaration {
+        Declaration {
             by: "ann".to_owned(),
             at: at(s),
             reason: "because".to_owned(),

@@ -480,17 +480,21 @@ impl Service {
             return;
         }
         let told = format!("closed as {}: {reason}", outcome.name().replace('_', " "));
-        self.note(What::Closed, None, None, &told, desk);
+        if let Some(incident) = &mut self.incident {
+            incident.closed = Some(desk.at);
+            incident.outcome = Some(outcome);
+            incident.held = None;
+        }
+        let detail = self.incident.as_ref().map(Incident::closing);
+        let note = desk.noted(&self.policy.service, What::Closed, told.as_str());
+        self.write(note, detail, desk);
         self.tell_about(NoticeKind::Closed, None, &told, "", "", desk);
         self.end_verification();
         self.phase = Phase::Watching;
-        let Some(mut incident) = self.incident.take() else {
+        let Some(incident) = self.incident.take() else {
             return;
         };
         self.watch_levels(desk.at);
-        incident.closed = Some(desk.at);
-        incident.outcome = Some(outcome);
-        incident.held = None;
         if outcome == Outcome::Dismissed {
             for trigger in &incident.triggers {
                 if self.is_fired(trigger) {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
-    Board, Cause, Command, Drill, Freeze, Incident, Note, NoticeKind, Outcome, Override, Person,
-    Phase, Releases, RunRecord, What,
+    Board, Cause, Command, Detail, Drill, Freeze, Incident, Note, NoticeKind, Outcome, Override,
+    Person, Phase, Releases, RunRecord, What,
 };
 use crate::judge::{Judge, Turn, TurnKind};
 use crate::model::{self, Finding, Moment, NoReading, Policy, Response, Short, Trigger, Verdict};
@@ -451,18 +451,20 @@ impl Service {
         reason: &str,
         desk: &mut Desk<'_>,
     ) {
-        let note = Note {
-            at: desk.at,
-            service: self.policy.service.clone(),
-            incident: self.incident.as_ref().map(|i| i.number),
-            what,
-            trigger: trigger.map(str::to_owned),
-            cause,
-            reason: reason.to_owned(),
-        };
+        let mut note = desk.noted(&self.policy.service, what, reason);
+        note.trigger = trigger.map(str::to_owned);
+        note.cause = cause;
+        self.write(note, None, desk);
+    }
+
+    /// Writes a note of the open incident, with what it says to programs. The
+    /// timeline has no use for that: the incident itself is beside it.
+    pub(crate) fn write(&mut self, mut note: Note, detail: Option<Detail>, desk: &mut Desk<'_>) {
+        note.incident = self.incident.as_ref().map(|i| i.number);
         if let Some(incident) = &mut self.incident {
             incident.note(note.clone());
         }
+        note.detail = detail.map(Box::new);
         desk.order(Command::Note(note));
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::board::{Kind, News};
 use super::desk::Desk;
-use super::{Alert, Board, Person, Push, Said, Service, Told, What};
+use super::{Alert, Board, Person, Push, Service, Statement, Told, What};
 use crate::model::{Moment, Outcome, Policy, Series, SourceKind};
 
 /// Whether this person may tell a source something.
@@ -94,7 +94,7 @@ impl Service {
         source: &str,
         by: &Person,
         name: &str,
-        said: Said,
+        said: Statement,
         reason: &str,
         desk: &mut Desk<'_>,
     ) {
@@ -116,18 +116,20 @@ impl Service {
         let board = self.boards.entry(source.to_owned()).or_default();
         let sum = board.say(name, said, told);
         let mut text = match said {
-            Said::Set => format!("{} set {name}", by.name),
-            Said::Clear => format!("{} cleared {name}", by.name),
-            Said::Events(n) => format!("{} counted {n} more of {name}, {sum} in all", by.name),
-            Said::Is(x) => format!("{} said that {name} is {x}", by.name),
+            Statement::Set => format!("{} set {name}", by.name),
+            Statement::Clear => format!("{} cleared {name}", by.name),
+            Statement::Events(n) => format!("{} counted {n} more of {name}, {sum} in all", by.name),
+            Statement::Is(x) => format!("{} said that {name} is {x}", by.name),
         };
         if !reason.is_empty() {
             text = format!("{text}: {reason}");
         }
         match said {
-            Said::Set | Said::Clear => self.note(What::Pushed, None, None, &text, desk),
+            Statement::Set | Statement::Clear => self.note(What::Pushed, None, None, &text, desk),
             // A hundred tickets are not to push all else out of a timeline.
-            Said::Events(_) | Said::Is(_) => desk.note(&policy.service, What::Pushed, text),
+            Statement::Events(_) | Statement::Is(_) => {
+                desk.note(&policy.service, What::Pushed, text);
+            }
         }
     }
 

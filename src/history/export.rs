@@ -390,7 +390,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::guard::{Event, Person, Push, Said};
+    use crate::guard::{Event, Person, Push, Statement};
     use crate::journal::{Journal, Options};
     use crate::model::{Outcome, Sample};
 
@@ -424,7 +424,7 @@ mod tests {
                     },
                     push: Push::Said {
                         name: "tickets".to_owned(),
-                        what: Said::Events(2),
+                        what: Statement::Events(2),
                         reason: String::new(),
                     },
                 };

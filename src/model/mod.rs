@@ -39,7 +39,7 @@ pub use policy::{
 pub(crate) use reading::Short;
 pub use reading::{Evidence, NoReading, Reading, Value};
 pub(crate) use release::is_version;
-pub use release::{Release, Said, Standing, Word};
+pub use release::{Declaration, Release, Standing, Word};
 pub use sample::{Gap, GapKind, Outcome, Sample};
 pub use selector::{Selector, SelectorError};
 pub use series::Series;

@@ -18,12 +18,12 @@ pub struct Release {
     pub standing: Standing,
     /// The person's word behind that standing, if it is one.
     #[serde(default)]
-    pub said: Option<Said>,
+    pub said: Option<Declaration>,
 }
 
 /// A person's word on a release: it outranks what was observed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct Declaration {
     /// Who, as the socket says.
     pub by: String,
     /// When.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::reel::Fact;
 use super::told::{Progress, ToldEvent};
 use super::{Recording, Told, TriggerSummary};
-use crate::guard::{Command, Engine, Event, Note, Person, Push, Said, Service, What};
+use crate::guard::{Command, Engine, Event, Note, Person, Push, Service, Statement, What};
 use crate::judge::Judge;
 use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind, Verdict};
 use crate::view::value;
@@ -162,7 +162,7 @@ fn grown(before: Option<f64>, value: f64) -> u32 {
         Some(_) => value,
         None => 0.0,
     };
-    grown.clamp(0.0, f64::from(Said::MOST_EVENTS)) as u32
+    grown.clamp(0.0, f64::from(Statement::MOST_EVENTS)) as u32
 }
 
 /// When triggers were blind, those that never saw again until the end.
@@ -319,13 +319,13 @@ impl<'r> Driver<'r> {
                 signal.source == source && signal.told_name() == Some(series.name())
             });
             let what = match told.map(|signal| &signal.kind) {
-                Some(SignalKind::Flag { .. }) if value == 0.0 => Said::Clear,
-                Some(SignalKind::Flag { .. }) => Said::Set,
+                Some(SignalKind::Flag { .. }) if value == 0.0 => Statement::Clear,
+                Some(SignalKind::Flag { .. }) => Statement::Set,
                 Some(SignalKind::Count(_)) => match grown(before, value) {
                     0 => continue,
-                    events => Said::Events(events),
+                    events => Statement::Events(events),
                 },
-                Some(_) if value.is_finite() => Said::Is(value),
+                Some(_) if value.is_finite() => Statement::Is(value),
                 Some(_) | None => continue,
             };
             let by = Person {

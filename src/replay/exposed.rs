@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 use super::past::{Entry, Span};
 use super::recorder::{LATENCY, RELEASE, SOURCE, SUCCESS, UP};
-use crate::guard::{Alert, Event, Push, Said, flags_of};
+use crate::guard::{Alert, Event, Push, Statement, flags_of};
 use crate::journal::Body;
 use crate::model::{Gap, Moment, Outcome, Policy, Sample, Series};
 
@@ -316,19 +316,19 @@ impl Exposed {
                 let word = self.word(source, name);
                 let before = word.sum;
                 let value = match *what {
-                    Said::Set => 1.0,
-                    Said::Clear => {
+                    Statement::Set => 1.0,
+                    Statement::Clear => {
                         for (_, firing) in word.alerts.values_mut() {
                             *firing = false;
                         }
                         0.0
                     }
-                    Said::Events(n) => before + f64::from(n),
-                    Said::Is(x) => x,
+                    Statement::Events(n) => before + f64::from(n),
+                    Statement::Is(x) => x,
                 };
                 word.sum = value;
                 // Of a counter the first sample is where counting begins.
-                if matches!(what, Said::Events(_)) {
+                if matches!(what, Statement::Events(_)) {
                     self.said(source, name, at, Some(before), value, each);
                 } else {
                     self.said(source, name, at, None, value, each);

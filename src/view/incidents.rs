@@ -104,14 +104,25 @@ pub struct TimelineLine {
 /// The incidents at hand, the newest first: of all services, or of one.
 #[must_use]
 pub fn list(snapshot: &Snapshot, only: Option<&str>) -> Vec<IncidentLine> {
-    let mut lines: Vec<IncidentLine> = snapshot
-        .services
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| only == name.as_str()))
-        .flat_map(|(_, service)| {
-            let all = service.closed.iter().chain(service.incident.as_ref());
-            all.map(|i| IncidentLine::new(i, snapshot.now, service.wall_ahead_ms))
-        })
+    let services = snapshot.services.iter();
+    let of = services.filter(|(name, _)| only.is_none_or(|only| only == name.as_str()));
+    let all = of.flat_map(|(_, service)| {
+        let all = service.closed.iter().chain(service.incident.as_ref());
+        all.map(|incident| (incident, service.wall_ahead_ms))
+    });
+    lines(all, snapshot.now)
+}
+
+/// These incidents in lines, the newest first; with each, how far the wall clock
+/// was ahead, in milliseconds.
+#[must_use]
+pub fn lines<'a>(
+    incidents: impl IntoIterator<Item = (&'a Incident, i64)>,
+    now: Moment,
+) -> Vec<IncidentLine> {
+    let incidents = incidents.into_iter();
+    let mut lines: Vec<IncidentLine> = incidents
+        .map(|(incident, ahead)| IncidentLine::new(incident, now, ahead))
         .collect();
     lines.sort_by_key(|line| std::cmp::Reverse(line.number));
     lines

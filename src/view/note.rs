@@ -181,6 +181,7 @@ mod tests {
                 policy: "9f2c".into(),
             }),
             reason: reason.into(),
+            detail: None,
         }
     }
 

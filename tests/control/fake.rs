@@ -183,6 +183,7 @@ async fn answer(mut engine: Engine, mut requests: mpsc::Receiver<Request>) {
                 drop(answer.send(Err(NoDrill::Refused(why))));
             }
             Request::Chronicle { answer, .. } => drop(answer.send(None)),
+            Request::Past { answer, .. } => drop(answer.send(Vec::new())),
         }
     }
 }

@@ -11,7 +11,7 @@ mod world;
 
 use std::time::Duration;
 
-use backstop::guard::{NoticeKind, Outcome, Said};
+use backstop::guard::{NoticeKind, Outcome, Statement};
 
 use fakes::{Interface, Programs};
 use world::World;
@@ -355,7 +355,7 @@ async fn infrastructure_goes_back_after_a_yes_and_the_frontend_may_be_deployed_a
     let mut world = World::new("backend-on-terraform", Programs::new(&[]), None);
     world.down.insert("auto_rollback");
     world.wait(Duration::from_secs(60));
-    world.push("validation", "infrastructure-failed", Said::Set);
+    world.push("validation", "infrastructure-failed", Statement::Set);
     world.wait(Duration::from_secs(90));
     assert_eq!(world.programs.calls(), [""; 0], "people are asked first");
     world.people = vec![("ann", "on-call"), ("tess", "technical-lead")];
@@ -417,7 +417,7 @@ async fn a_plan_that_terraform_refuses_leaves_the_frontend_blocked_and_is_not_ap
 #[tokio::test]
 async fn a_test_environment_that_failed_is_validated_again_and_no_release_is_touched() {
     let mut world = World::new("backend-on-terraform", Programs::new(&[]), None);
-    world.push("validation", "test-environment-failed", Said::Set);
+    world.push("validation", "test-environment-failed", Statement::Set);
     world.go_on_until_verifying().await;
     assert_eq!(
         world.programs.calls(),
@@ -426,7 +426,7 @@ async fn a_test_environment_that_failed_is_validated_again_and_no_release_is_tou
             "gh workflow run validation.yml --repo example/mobile-backend --ref main",
         ]
     );
-    world.push("validation", "test-environment-failed", Said::Clear);
+    world.push("validation", "test-environment-failed", Statement::Clear);
     world.go_on().await;
     assert_eq!(world.outcome(), Some(Outcome::Cured));
     assert_eq!(world.record().to, None);
@@ -435,7 +435,7 @@ async fn a_test_environment_that_failed_is_validated_again_and_no_release_is_tou
 #[tokio::test]
 async fn where_it_is_enabled_the_script_rolls_back_by_itself() {
     let mut world = World::new("backend-on-terraform", Programs::new(&[]), None);
-    world.push("validation", "infrastructure-failed", Said::Set);
+    world.push("validation", "infrastructure-failed", Statement::Set);
     world.wait(Duration::from_secs(90));
     world.go_on().await;
     assert_eq!(

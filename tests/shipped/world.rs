@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backstop::act::{Order, act};
 use backstop::guard::{
-    Command, Engine, Event, Notice, NoticeKind, Person, Phase, Push, RunRecord, Said,
+    Command, Engine, Event, Notice, NoticeKind, Person, Phase, Push, RunRecord, Statement,
 };
 use backstop::model::{
     Action, Current, Gap, GapKind, HttpRequest, Moment, Outcome, Policy, Sample, Secret, Series,
@@ -182,7 +182,7 @@ impl World {
         self.step(event);
     }
 
-    pub(crate) fn push(&mut self, source: &str, name: &str, what: Said) {
+    pub(crate) fn push(&mut self, source: &str, name: &str, what: Statement) {
         let event = Event::Pushed {
             service: self.service(),
             source: source.to_owned(),

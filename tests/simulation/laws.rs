@@ -5,9 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstop::guard::{
-    Command, Drill, Engine, Event, NoticeKind, Order, Outcome, Push, RunRecord, Said, Service, What,
+    Command, Drill, Engine, Event, NoticeKind, Order, Outcome, Push, RunRecord, Service, Statement,
+    What,
 };
-use backstop::model::{Mode, Moment, Otherwise, Response, Standing, Unit, Word};
+use backstop::model::Outcome::Scraped;
+use backstop::model::{Approve, Mode, Moment, Otherwise, Response, Sample, Standing, Unit, Word};
 
 use crate::policies::SERVICE;
 
@@ -29,8 +31,8 @@ pub(crate) struct Laws {
     /// Runs whose release has been left behind: bad, until a person says more.
     left: BTreeSet<u64>,
     seen: Vec<String>,
-    /// Valid approvals: incident → name → when.
-    approvals: BTreeMap<u64, BTreeMap<String, Moment>>,
+    /// Valid approvals: incident → name → when, and for which roles.
+    approvals: BTreeMap<u64, BTreeMap<String, (Moment, Vec<String>)>>,
     asked: BTreeMap<u64, Moment>,
     /// How many questions each incident has asked.
     questions: BTreeMap<u64, u32>,
@@ -38,6 +40,8 @@ pub(crate) struct Laws {
     said: Option<Moment>,
     frozen_until: Option<Moment>,
     distrusted: bool,
+    /// The releases that were good without a person's word, while several run.
+    good: Option<BTreeSet<String>>,
     /// Steps whose program was started.
     started: BTreeSet<(u64, usize, u32)>,
     pub(crate) runs: u64,
@@ -54,6 +58,10 @@ impl Laws {
             Event::Released { version, .. } if !self.seen.contains(version) => {
                 self.seen.push(version.clone());
             }
+            Event::Sampled {
+                outcome: Scraped(samples),
+                ..
+            } => self.paged(samples),
             Event::Answered {
                 incident,
                 by,
@@ -67,8 +75,10 @@ impl Laws {
                     None => !by.roles.is_empty(),
                 };
                 if holds {
+                    let roles = role.as_ref().map_or(&by.roles[..], std::slice::from_ref);
                     let people = self.approvals.entry(*incident).or_default();
-                    people.entry(by.name.clone()).or_insert(at);
+                    let answer = (at, roles.to_vec());
+                    people.entry(by.name.clone()).or_insert(answer);
                 }
             }
             Event::Pushed {
@@ -81,9 +91,9 @@ impl Laws {
                 && by.roles.iter().any(|role| role == "lead") =>
             {
                 match what {
-                    Said::Set => self.said = Some(at),
-                    Said::Clear => self.said = None,
-                    Said::Events(_) | Said::Is(_) => {}
+                    Statement::Set => self.said = Some(at),
+                    Statement::Clear => self.said = None,
+                    Statement::Events(_) | Statement::Is(_) => {}
                 }
             }
             Event::Froze { freeze, .. } if freeze.until.is_some_and(|until| until > at) => {
@@ -192,6 +202,7 @@ impl Laws {
         Self::law_7_none_without(&service.runs, verified);
         self.law_7_outcomes(&service.runs, commands);
         self.left_behind(service);
+        self.mixed(service);
         self.said(commands);
         let deadline = engine.deadline();
         assert!(
@@ -315,19 +326,7 @@ impl Laws {
             );
             if let Response::Approve(approve) = &trigger.response {
                 let asked = self.asked.get(&incident.number).copied().unwrap();
-                let people = self.approvals.get(&incident.number).map_or(0, |people| {
-                    people
-                        .values()
-                        .filter(|&&when| when >= asked && when.since(asked) <= approve.within)
-                        .count()
-                });
-                let late =
-                    approve.otherwise == Otherwise::Rollback && at.since(asked) >= approve.within;
-                assert!(
-                    people >= approve.quorum as usize || late,
-                    "law 3: {people} of {} agreed",
-                    approve.quorum
-                );
+                self.law_3(incident.number, asked, approve, at, "the plan");
             }
             let told = commands.iter().any(|c| {
                 matches!(c, Command::Note(n) if n.what == What::RollingBack
@@ -366,17 +365,64 @@ impl Laws {
         };
         let asked = self.asked.get(&order.incident).copied();
         let asked = asked.unwrap_or_else(|| panic!("law 3: nobody was asked: {order:?}"));
-        let people = self.approvals.get(&order.incident).map_or(0, |people| {
-            let in_time = |when: &&Moment| **when >= asked && when.since(asked) <= approve.within;
-            people.values().filter(in_time).count()
-        });
-        let late = approve.otherwise == Otherwise::Rollback && now.since(asked) >= approve.within;
+        self.law_3(order.incident, asked, approve, now, &order.name);
+    }
+
+    /// Enough distinct people agreed in time, one for each role where that is
+    /// asked.
+    fn law_3(&self, incident: u64, asked: Moment, approve: &Approve, at: Moment, what: &str) {
+        let people = self.approvals.get(&incident).into_iter().flatten();
+        let in_time = |when: Moment| when >= asked && when.since(asked) <= approve.within;
+        let people = people.filter(|(_, (when, _))| in_time(*when));
+        let roles: Vec<&[String]> = people.map(|(_, (_, roles))| roles.as_slice()).collect();
+        let late = approve.otherwise == Otherwise::Rollback && at.since(asked) >= approve.within;
         assert!(
-            people >= approve.quorum as usize || late,
-            "law 3: {people} of {} agreed to {}",
-            approve.quorum,
-            order.name
+            roles.len() >= approve.quorum as usize || late,
+            "law 3: {} of {} agreed to {what}",
+            roles.len(),
+            approve.quorum
         );
+        assert!(
+            !approve.each || speak_for(&approve.roles, &roles) || late,
+            "law 3: nobody spoke for one of {:?}: {what}",
+            approve.roles
+        );
+    }
+
+    /// A page says which versions run. Of several that are new nobody can tell
+    /// which came first.
+    fn paged(&mut self, samples: &[Sample]) {
+        let said = samples
+            .iter()
+            .filter(|s| s.series.name() == "app_build_info");
+        let new: BTreeSet<&str> = said
+            .map(|sample| sample.series.label("version"))
+            .filter(|version| !self.seen.iter().any(|seen| seen == version))
+            .collect();
+        if let (1, Some(version)) = (new.len(), new.first()) {
+            self.seen.push((*version).to_owned());
+        }
+    }
+
+    /// While several versions run, none becomes good by what is observed.
+    fn mixed(&mut self, service: &Service) {
+        let good = |service: &Service| -> BTreeSet<String> {
+            let seen = service.releases.seen.iter();
+            let good = seen.filter(|r| r.standing == Standing::Good && r.said.is_none());
+            good.map(|r| r.version.clone()).collect()
+        };
+        if service.releases.rollout.is_none() {
+            self.good = None;
+            return;
+        }
+        let now = good(service);
+        if let Some(before) = &self.good {
+            assert!(
+                now.is_subset(before),
+                "proven while several ran: {now:?}, {before:?}"
+            );
+        }
+        self.good = Some(now);
     }
 
     /// A run that is over has an outcome, unless it is being verified.
@@ -499,4 +545,19 @@ impl Laws {
             };
         }
     }
+}
+
+/// Whether each role can have a person of its own who speaks for it.
+fn speak_for(roles: &[String], people: &[&[String]]) -> bool {
+    let Some((role, others)) = roles.split_first() else {
+        return true;
+    };
+    (0..people.len()).any(|i| {
+        let rest: Vec<&[String]> = people[..i]
+            .iter()
+            .chain(&people[i + 1..])
+            .copied()
+            .collect();
+        people[i].contains(role) && speak_for(others, &rest)
+    })
 }

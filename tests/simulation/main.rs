@@ -12,10 +12,11 @@ mod rng;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstop::guard::{Command, Engine, Event, Phase, Snapshot};
-use backstop::model::{HowEnded, Moment};
+use backstop::model::{Current, HowEnded, Moment};
 
 use laws::Laws;
 use policies::SERVICE;
@@ -189,18 +190,28 @@ impl Simulation {
         }
         let tick = self.world.at();
         self.at = tick + std::time::Duration::from_millis(self.rng.below(2000));
-        if self.world.running != self.world.told {
+        let service = self.engine.state().services.get(SERVICE);
+        let policy = service.map(|s| Arc::clone(&s.policy));
+        let policy = policy.as_ref();
+        let rule = policy.and_then(|p| p.release.as_ref());
+        let on_pages = rule.is_some_and(|rule| matches!(rule.current, Current::Metric { .. }));
+        let asks = policy.is_some_and(|p| p.sources.contains_key("prom"));
+        if self.world.running != self.world.told && !on_pages {
             self.world.told = self.world.running;
             let version = format!("v{}", self.world.running);
             let service = SERVICE.to_owned();
             self.step(Event::Released { service, version });
         }
-        for source in ["app", "web"] {
+        for source in ["app", "web", "prom"] {
+            if source == "prom" && !asks {
+                continue;
+            }
             if chaos && self.rng.one_in(50) {
                 continue;
             }
             let outcome = match source {
-                "app" => self.world.scrape(&mut self.rng),
+                "app" => self.world.scrape(on_pages, &mut self.rng),
+                "prom" => self.world.answers(&mut self.rng),
                 _ => self.world.probe(&mut self.rng),
             };
             self.step(Event::Sampled {

@@ -67,6 +67,24 @@ flag = "exposed"
 "#,
         ttl = rng.pick(&["", "ttl = \"2m\""]),
     );
+    let asks = rng.one_in(3);
+    if asks {
+        text.push_str(
+            r#"
+[sources.prom]
+type = "prometheus"
+url = "http://127.0.0.1:9090"
+
+[signals.lag]
+source = "prom"
+query = "max(queue_lag_seconds)"
+
+[signals.share]
+source = "prom"
+query = "sum(errors) / sum(requests)"
+"#,
+        );
+    }
     let hold = |rng: &mut Rng| {
         (*rng.pick(&[
             "",
@@ -86,9 +104,10 @@ flag = "exposed"
         ("said", "breach is set"),
         ("tickets", "tickets > 3"),
         ("exposed", "exposed is set and error_rate > 0%"),
+        ("answered", "lag > 50 or share > 0.2"),
         ("either", "(queue > 500 or web is down) and error_rate > 1%"),
     ] {
-        if rng.one_in(3) && name != "errors" {
+        if (rng.one_in(3) && name != "errors") || (name == "answered" && !asks) {
             continue;
         }
         let severity = *rng.pick(&["critical", "critical", "high", "medium", "low"]);
@@ -123,7 +142,13 @@ flag = "exposed"
     }
     let releases = !rng.one_in(5);
     if releases {
-        text.push_str("\n[release]\ncurrent = \"reported\"\n");
+        text.push_str("\n[release]\n");
+        let current = *rng.pick(&[
+            "current = \"reported\"\n",
+            "current = \"reported\"\n",
+            "current = { metric = \"app_build_info\", label = \"version\", source = \"app\" }\n",
+        ]);
+        text.push_str(current);
         let _ = writeln!(text, "good_after = \"{}\"", rng.pick(&["1m", "3m"]));
         if rng.one_in(3) {
             let _ = writeln!(text, "settle = \"{}\"", rng.pick(&["30s", "2m"]));
@@ -214,7 +239,7 @@ flag = "exposed"
             rng.one_in(2),
             rng.below(2),
             rng.one_in(4),
-            rng.pick(&[1, 2]),
+            rng.pick(&["1", "2", "2, each = true"]),
             rng.pick(&["30s", "2m", "15m"]),
             rng.pick(&["escalate", "escalate", "rollback"]),
         );

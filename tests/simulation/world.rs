@@ -1,10 +1,11 @@
 //! The world that a seed makes up: a service with releases, its traffic and
 //! faults, people, a flaky agent. It knows nothing of the engine's rules.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{Alert, Drill, Event, Freeze, Order, Override, Person, Push, Said};
+use backstop::guard::{Alert, Drill, Event, Freeze, Order, Override, Person, Push, Statement};
 use backstop::model::{
     Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd, Word,
 };
@@ -32,6 +33,9 @@ pub(crate) struct World {
     pub(crate) working: Option<Working>,
     /// Versions whose change the agent has not seen yet.
     pub(crate) told: u64,
+    /// The version that a rolling deployment replaces, and until which tick some
+    /// of its processes run.
+    rolling: Option<(u64, u64)>,
     pub(crate) chaos: bool,
 }
 
@@ -85,6 +89,7 @@ impl World {
             until: 0,
             working: None,
             told: 0,
+            rolling: None,
             chaos: true,
         }
     }
@@ -115,6 +120,8 @@ impl World {
         }
         if self.chaos && rng.one_in(90) {
             self.last_version += 1;
+            let before = self.running;
+            self.rolling = rng.one_in(2).then(|| (before, self.tick + rng.below(30)));
             self.running = self.last_version;
             self.bad_from = if rng.one_in(2) {
                 self.running
@@ -151,7 +158,8 @@ impl World {
         }
     }
 
-    pub(crate) fn scrape(&self, rng: &mut Rng) -> Outcome {
+    /// A page; with `versions`, one on which the processes say what they run.
+    pub(crate) fn scrape(&self, versions: bool, rng: &mut Rng) -> Outcome {
         match self.fault {
             Fault::Down => return failed(GapKind::Refused),
             Fault::Unseen => return failed(GapKind::TimedOut),
@@ -163,6 +171,7 @@ impl World {
                 GapKind::Malformed,
                 GapKind::NoRoute,
                 GapKind::Own,
+                GapKind::Unknown,
             ]));
         }
         let queue = if self.fault == Fault::Queue {
@@ -193,7 +202,67 @@ impl World {
                 }
             }
         }
+        if versions {
+            self.processes(&mut samples, rng);
+        }
         Outcome::Scraped(samples)
+    }
+
+    /// Three processes, of which a page may show one alone.
+    fn processes(&self, samples: &mut Vec<Sample>, rng: &mut Rng) {
+        let old = self.rolling.filter(|(_, until)| self.tick < *until);
+        let alone = (self.chaos && rng.one_in(4)).then(|| rng.below(3));
+        for pod in (0..3).filter(|pod| alone.is_none_or(|alone| alone == *pod)) {
+            let version = match old {
+                Some((old, until)) if pod < (until - self.tick).div_ceil(10) => old,
+                _ => self.running,
+            };
+            let labels = [
+                ("pod", format!("{pod}")),
+                ("version", format!("v{version}")),
+            ];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value));
+            samples.push(Sample {
+                series: Arc::new(Series::new("app_build_info", labels.to_vec())),
+                value: 1.0,
+            });
+        }
+    }
+
+    /// What a server of queries answers: numbers, some of them, or nothing that
+    /// says anything of the service.
+    pub(crate) fn answers(&self, rng: &mut Rng) -> Outcome {
+        if self.fault == Fault::Unseen || (self.chaos && rng.one_in(40)) {
+            return failed(*rng.pick(&[GapKind::Unknown, GapKind::Refused, GapKind::Malformed]));
+        }
+        let lag = if self.fault == Fault::Queue {
+            90.0
+        } else {
+            2.0
+        };
+        let share = if self.fault == Fault::Slow { 0.4 } else { 0.01 };
+        let (mut samples, mut faults) = (Vec::new(), BTreeMap::new());
+        for (signal, value) in [("lag", lag), ("share", share)] {
+            match rng.below(30) {
+                0 if self.chaos => {}
+                1 if self.chaos => {
+                    let gap = Gap::new(GapKind::Other, "3 series, where one is expected");
+                    faults.insert(signal.to_owned(), gap);
+                }
+                n => samples.push(Sample {
+                    series: Arc::new(Series::new(
+                        "backstop_query",
+                        vec![("signal".to_owned(), signal.to_owned())],
+                    )),
+                    value: if n == 2 && self.chaos {
+                        f64::NAN
+                    } else {
+                        value
+                    },
+                }),
+            }
+        }
+        Outcome::Answered { samples, faults }
     }
 
     pub(crate) fn probe(&self, rng: &mut Rng) -> Outcome {
@@ -236,6 +305,7 @@ impl World {
             && let Some(version) = to.strip_prefix("/srv/releases/v")
         {
             self.running = version.parse().unwrap();
+            self.rolling = None;
         }
         Some(finished(&working.order, how))
     }
@@ -384,7 +454,7 @@ pub(crate) fn taken_back() -> [Event; 2] {
         },
         push: Push::Said {
             name: name.to_owned(),
-            what: Said::Clear,
+            what: Statement::Clear,
             reason: "it is over".to_owned(),
         },
     })
@@ -410,11 +480,11 @@ fn said(rng: &mut Rng) -> Push {
     Push::Said {
         name: (*rng.pick(&["breach", "breach", "tickets", "exposed", "nothing"])).to_owned(),
         what: *rng.pick(&[
-            Said::Set,
-            Said::Set,
-            Said::Clear,
-            Said::Events(2),
-            Said::Is(0.5),
+            Statement::Set,
+            Statement::Set,
+            Statement::Clear,
+            Statement::Events(2),
+            Statement::Is(0.5),
         ]),
         reason: "because".to_owned(),
     }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Recalled;
-use crate::guard::{Command, Engine, Event, Incident, Order, Outcome, Person};
+use super::{Past, Recalled};
+use crate::control::Wanted;
+use crate::guard::{Command, Engine, Event, Order, Outcome, Person};
 use crate::journal::{Body, Record};
 use crate::model::{self, HowEnded, Moment, Output, Sample, Series, StepEnd};
 
@@ -216,18 +217,7 @@ impl Life {
         }
         let (found, policy, wall_ahead_ms) = recalled.take();
         let found = found.expect("its opening is there");
-        let bare = |incident: &Incident| Incident {
-            // How far the levels were and when the next update would have been
-            // due is of no use any more; nor is when a pause would have ended.
-            levels: Vec::new(),
-            update_due: incident.opened,
-            acknowledged: incident.acknowledged.clone().map(|mut ack| {
-                ack.until = Moment::ZERO;
-                ack
-            }),
-            ..incident.clone()
-        };
-        assert_eq!(bare(&found), bare(known));
+        assert_eq!(&found, known);
         assert_eq!(wall_ahead_ms, Some(77));
         assert!(policy.is_some());
     }
@@ -366,4 +356,87 @@ fn shadow_and_a_second_incident_after_it() {
     life.run(6);
     life.finish();
     life.closes_as(Outcome::Cured);
+}
+
+#[test]
+fn what_was_lost_and_when_people_found_out() {
+    let mut life = Life::new(POLICY);
+    life.errors = 9.0;
+    life.run(6);
+    let count = |value: f64| Event::Counted {
+        incident: 1,
+        name: "orders".into(),
+        value,
+        by: person("ann"),
+        reason: "the ledger".into(),
+    };
+    life.step(count(3.0));
+    life.finish();
+    (life.errors, life.queue) = (0.0, 0.0);
+    life.run(150);
+    // The incident is closed, and nobody knew the whole of it yet.
+    life.step(count(12.0));
+    let known = &life.engine.state().services["shop"].closed[0];
+    let numbers: Vec<_> = known.losses.iter().map(|loss| loss.value).collect();
+    assert_eq!(numbers, [Some(3.0), Some(12.0)]);
+    life.closes_as(Outcome::Cured);
+}
+
+#[test]
+fn an_incident_whose_closing_is_not_there_is_not_recalled() {
+    let mut life = Life::new(POLICY);
+    life.errors = 9.0;
+    life.run(6);
+    let mut recalled = Recalled::new(1);
+    for record in &life.records {
+        recalled.see(record);
+    }
+    assert_eq!(recalled.take().0, None);
+}
+
+#[test]
+fn past_incidents_come_in_pages_the_newest_first() {
+    let mut life = Life::new(&POLICY.replace("\"enforce\"", "\"shadow\""));
+    let mut closed = Vec::new();
+    for _ in 0..20 {
+        life.errors = 9.0;
+        life.run(6);
+        life.errors = 0.0;
+        life.run(150);
+        closed.push(life.at);
+    }
+    assert_eq!(life.engine.state().services["shop"].closed.len(), 16);
+    let all = Wanted {
+        before: u64::MAX,
+        service: None,
+        since: Moment::ZERO,
+        most: 100,
+    };
+    let numbers = |wanted: &Wanted| -> Vec<u64> {
+        let mut past = Past::new(wanted.clone());
+        for record in &life.records {
+            past.see(record);
+        }
+        let found = past.take();
+        assert!(found.iter().all(|(_, ahead)| *ahead == 77));
+        found.iter().map(|(incident, _)| incident.number).collect()
+    };
+    let newest_first: Vec<u64> = (1..=20).rev().collect();
+    assert_eq!(numbers(&all), newest_first);
+    let page = Wanted {
+        before: 10,
+        most: 3,
+        ..all.clone()
+    };
+    assert_eq!(numbers(&page), [9, 8, 7]);
+    let late = Wanted {
+        since: closed[16],
+        ..all.clone()
+    };
+    assert_eq!(numbers(&late), [20, 19, 18]);
+    let other = Wanted {
+        service: Some("cart".into()),
+        ..all
+    };
+    assert!(numbers(&other).is_empty());
 }

@@ -103,6 +103,7 @@ pub(super) fn note(n: u64) -> Command {
         trigger: None,
         cause: None,
         reason: format!("note {n}"),
+        detail: None,
     })
 }
 

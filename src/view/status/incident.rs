@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Desk, TEXT, rounded};
-use crate::guard::{Gate, Run, RunRecord, StepState};
+use crate::guard::{Gate, Loss, Run, RunRecord, StepState};
 use crate::model::Risk;
 use crate::view::notice::mode;
 use crate::view::value;
@@ -33,6 +33,9 @@ pub struct IncidentBrief {
     /// It was opened for a drill.
     #[serde(default)]
     pub drill: bool,
+    /// What was lost, as it was counted last: `orders: 12 orders`.
+    #[serde(default)]
+    pub lost: Vec<String>,
 }
 
 impl IncidentBrief {
@@ -71,8 +74,20 @@ impl IncidentBrief {
                 .map(|run| value::one_line(&RunRecord::halfway(run), TEXT))
                 .filter(|text| !text.is_empty()),
             drill: incident.drill,
+            lost: lost(&incident.losses),
         })
     }
+}
+
+/// The last count of each name, in their order.
+fn lost(losses: &[Loss]) -> Vec<String> {
+    let later = |i: usize, loss: &Loss| losses[i + 1..].iter().any(|l| l.name == loss.name);
+    let last = losses.iter().enumerate().filter(|(i, l)| !later(*i, l));
+    last.map(|(_, loss)| {
+        let said = format!("{}: {}", loss.name, loss.in_words());
+        value::one_line(&said, TEXT)
+    })
+    .collect()
 }
 
 /// What keeps an incident from acting.

@@ -57,6 +57,10 @@ pub struct AgentStatus {
     pub refused: Vec<String>,
     /// Steps that could not be done as things are, in words.
     pub preflight: Vec<String>,
+    /// Keys of the agent's config that changed since its start, and take a
+    /// restart.
+    #[serde(default)]
+    pub restart: Vec<String>,
     /// Why nothing is journaled, if so.
     pub journal_broken: Option<String>,
 }

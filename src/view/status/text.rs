@@ -39,13 +39,20 @@ impl AgentStatus {
         }
         for fault in &self.refused {
             let text = format!(
-                "a policy file was refused at {}; what it said before stays in force:",
+                "a file was refused at {}; what it said before stays in force:",
                 self.reloaded
             );
             style.field(out, "refused", Tone::Bad, &text);
             for line in fault.lines().take(LINES) {
                 style.verbatim(out, line);
             }
+        }
+        if !self.restart.is_empty() {
+            let text = format!(
+                "{} of the agent's config changed: that takes a restart",
+                self.restart.join(" and ")
+            );
+            style.field(out, "restart", Tone::Warning, &text);
         }
         for fault in &self.preflight {
             style.field(out, "preflight", Tone::Warning, fault);
@@ -160,6 +167,9 @@ impl ServiceStatus {
                 let _ = write!(text, "; {by} looks after it");
             }
             style.field(out, "incident", Tone::Plain, &text);
+            if !i.lost.is_empty() {
+                style.field(out, "lost", Tone::Bad, &i.lost.join(", "));
+            }
             if let Some(halfway) = &i.halfway {
                 style.field(
                     out,
