@@ -10,7 +10,7 @@
 //! seed of its own makes every release, so that each run prints the same.
 //!
 //! ```text
-//! cargo bench --bench regressions            # some half a minute
+//! cargo bench --bench regressions            # a quarter of a minute
 //! cargo bench --bench regressions -- 1000    # so many releases of each kind
 //! ```
 //!
