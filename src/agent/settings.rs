@@ -88,7 +88,7 @@ impl Settings {
         self.config.send_replace(Arc::new(Config {
             http: now.http.clone(),
             notifiers: now.notifiers.clone(),
-            history: now.history.clone(),
+            history: now.history,
             ..new
         }));
     }
