@@ -458,6 +458,8 @@ impl Service {
         if let Some(incident) = &mut self.incident {
             incident.held = None;
             incident.mode = Mode::Enforce;
+            // A drill in which a person orders a rollback is none any more.
+            incident.drill &= drill;
         }
         let said = format!("{}: {reason}", by.name);
         self.note(What::Ordered, None, None, &said, desk);
