@@ -334,6 +334,26 @@ fn a_notice_that_asks_says_which_question_it_asks_and_no_other_does() {
 }
 
 #[test]
+fn a_shadow_trigger_that_takes_the_lead_offers_no_question_of_another() {
+    let text = policy("high", "").replace(
+        "when     = \"db is down for 10s\"\nseverity = \"critical\"",
+        "when     = \"db is down for 10s\"\nseverity = \"high\"\nmode     = \"shadow\"",
+    );
+    let mut world = World::new(&text);
+    world.ticks(4, false, true);
+    assert!(matches!(world.phase(), Phase::Asking(_)));
+    // The one that would ask fires; then the one that asks is resolved.
+    world.ticks(4, false, false);
+    world.ticks(4, true, false);
+    assert_eq!(world.last(What::WouldAsk), "plan rollback");
+    let asking = world.notices.iter().filter(|n| n.kind == NoticeKind::Asked);
+    let asking: Vec<_> = asking
+        .map(|n| (n.trigger.as_deref(), n.question.is_some()))
+        .collect();
+    assert_eq!(asking, [(Some("down"), true), (Some("database"), false)]);
+}
+
+#[test]
 fn a_link_answers_once_and_counts_as_the_person_it_stands_for() {
     let mut world = World::asking(EACH);
     let both = &["technical-lead", "release-manager"][..];

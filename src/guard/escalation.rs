@@ -255,7 +255,7 @@ impl Service {
                     StepState::Waiting { until } | StepState::Checking { until, .. } => Some(until),
                     StepState::Asking(ref question) => Some(question.deadline),
                 };
-                let whole = run.broken.is_none() && !self.only_counts();
+                let whole = run.broken.is_none() && !run.only_counts();
                 let whole = whole.then_some(run.deadline);
                 earliest(step, whole)
             }
@@ -333,10 +333,8 @@ impl Service {
         }
         match &self.phase {
             Phase::Asking(_) => self.unanswered(desk),
-            Phase::Acting(run)
-                if run.broken.is_none() && !self.only_counts() && run.deadline <= due =>
-            {
-                let reason = format!("the plan did not end within {}", Short(run.plan.timeout));
+            Phase::Acting(run) if run.is_out_of_time(due) => {
+                let reason = run.overrun();
                 self.break_run(Outcome::TimedOut, &reason, desk);
             }
             Phase::Acting(_) => self.step_due(desk),

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
-use super::{Detail, Incident, Person, Phase, Service, What};
+use super::{Detail, Incident, Person, Service, What};
 use crate::model::{Measure, Moment, StepEnd};
 
 /// One count of what was lost.
@@ -147,12 +147,5 @@ impl Service {
         note.detail = Some(Box::new(Detail::Lost(loss)));
         desk.order(super::Command::Note(note));
         self.reach_levels(desk);
-    }
-
-    /// Whether only queries are left of the plan that runs: what they find out
-    /// is worth waiting for, and nothing waits for them that heals.
-    pub(super) fn only_counts(&self) -> bool {
-        matches!(&self.phase, Phase::Acting(run)
-            if run.plan.steps.get(run.step).is_some_and(|step| step.measures.is_some()))
     }
 }

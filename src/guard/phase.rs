@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Person;
-use crate::model::{Approve, Moment, Plan, StepAction, Unchecked};
+use crate::model::{Approve, Moment, Plan, Short, StepAction, Unchecked};
 
 /// What a service's guard is doing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -155,6 +155,23 @@ impl Run {
     #[must_use]
     pub fn step_name(&self) -> &str {
         self.plan.steps.get(self.step).map_or("", |s| &s.name)
+    }
+
+    /// Whether only queries are left: what they find out is worth waiting for,
+    /// and nothing waits for them that heals.
+    pub(super) fn only_counts(&self) -> bool {
+        let step = self.plan.steps.get(self.step);
+        step.is_some_and(|step| step.measures.is_some())
+    }
+
+    /// Whether it goes well so far, and has had all the time it has.
+    pub(super) fn is_out_of_time(&self, now: Moment) -> bool {
+        self.broken.is_none() && !self.only_counts() && self.deadline <= now
+    }
+
+    /// What there is to say of a run that is out of time.
+    pub(super) fn overrun(&self) -> String {
+        format!("the plan did not end within {}", Short(self.plan.timeout))
     }
 
     /// Whether nothing outside has been touched before this step: there were

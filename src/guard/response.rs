@@ -205,6 +205,10 @@ impl Service {
             incident.approval = None;
             incident.outcome = None;
         }
+        if matches!(self.phase, Phase::Asking(_)) {
+            // The question was the other trigger's: no notice offers it any more.
+            self.phase = Phase::Telling;
+        }
         let reason = format!("{} takes the lead of the incident", next.name);
         self.note(What::Overtaken, Some(&next.name), cause, &reason, desk);
     }
@@ -264,7 +268,7 @@ impl Service {
             _ if !self.is_met(name) => {
                 // Consent came while the trigger is not in breach right now.
                 let reason = "agreed to; waits until the whole hold is met again";
-                if !matches!(self.phase, Phase::Held) {
+                if consent && !matches!(self.phase, Phase::Held) {
                     self.note(What::Answered, Some(name), None, reason, desk);
                 }
                 self.phase = Phase::Held;

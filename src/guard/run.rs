@@ -150,6 +150,14 @@ impl Service {
                 self.end_run(desk);
                 return;
             };
+            // Who wakes late, as after a long stop of the host, begins nothing that
+            // there is no time for.
+            if run.is_out_of_time(desk.at) {
+                run.broken = Some(Broken {
+                    outcome: Outcome::TimedOut,
+                    reason: run.overrun(),
+                });
+            }
             if run.broken.is_some() && !step.always {
                 run.step += 1;
                 let reason = format!("{} was left out: the run is broken", step.name);

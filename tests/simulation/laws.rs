@@ -483,11 +483,18 @@ impl Laws {
     }
 
     /// A drill is marked in everything that people hear of it, and in nothing
-    /// else; one that is not executed is a note, and no more.
+    /// else, until a person orders a rollback in it; one that is not executed is a
+    /// note, and no more.
     fn law_15(&mut self, service: &Service, commands: &[Command]) {
-        let all = service.closed.iter().chain(&service.incident);
-        let drills = all.filter(|i| i.drill).map(|i| i.number);
-        self.drills.extend(drills);
+        for incident in service.closed.iter().chain(&service.incident) {
+            if incident.drill {
+                self.drills.insert(incident.number);
+            } else if self.drills.remove(&incident.number) {
+                let ordered =
+                    |c: &Command| matches!(c, Command::Note(n) if n.what == What::Ordered);
+                assert!(commands.iter().any(ordered), "law 15: the mark is lost");
+            }
+        }
         for command in commands {
             if let Command::Tell(notice) = command {
                 let drill = notice.incident.is_some_and(|n| self.drills.contains(&n));
