@@ -79,10 +79,6 @@ struct World {
 impl World {
     /// A good release, and a newer one that runs.
     fn new() -> Self {
-        let loaded = backstop::policy::load("payments.toml", POLICY);
-        let policy = loaded
-            .policy
-            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
         let mut world = Self {
             engine: Engine::new(),
             at: Moment::from_millis(1_000_000),
@@ -90,10 +86,7 @@ impl World {
             orders: Vec::new(),
         };
         world.step(Event::Restarted { host: "h".into() });
-        world.step(Event::Revised {
-            policy: Arc::new(policy),
-            hash: "9f2c41d0".into(),
-        });
+        world.guarded();
         world.released("v1");
         world.ticks(20);
         world.released("v2");
@@ -120,6 +113,17 @@ impl World {
         let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
         assert_eq!(&snapshot, self.engine.state());
         self.engine = Engine::restore(snapshot);
+    }
+
+    fn guarded(&mut self) {
+        let loaded = backstop::policy::load("payments.toml", POLICY);
+        let policy = loaded
+            .policy
+            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
+        self.step(Event::Revised {
+            policy: Arc::new(policy),
+            hash: "9f2c41d0".into(),
+        });
     }
 
     fn released(&mut self, version: &str) {
@@ -245,6 +249,26 @@ fn a_flag_that_was_set_of_one_release_never_rolls_the_next_one_back() {
     world.push(&["security-lead"], "breach-confirmed", Statement::Clear);
     world.ticks(1);
     assert_eq!(world.verdict("security-breach"), &Verdict::Clear);
+}
+
+#[test]
+fn a_flag_that_was_set_before_the_policy_was_removed_is_said_again_before_anything_is_done() {
+    let mut world = World::new();
+    world.push(&["security-lead"], "breach-confirmed", Statement::Set);
+    world.step(Event::Removed {
+        service: "payments".into(),
+    });
+    world.at = world.at + Duration::from_secs(600);
+    world.guarded();
+    world.ticks(3);
+    assert!(world.orders.is_empty(), "{:?}", world.orders);
+    assert!(matches!(
+        world.verdict("security-breach"),
+        Verdict::Blind { .. }
+    ));
+    world.push(&["security-lead"], "breach-confirmed", Statement::Set);
+    world.ticks(1);
+    assert_eq!(world.orders.len(), 1);
 }
 
 #[test]

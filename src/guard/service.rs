@@ -135,7 +135,12 @@ impl Service {
             retiring: false,
             policy,
         };
-        // What is told from now on counts.
+        // What is told from now on counts: what was said before the policy was
+        // removed may be of a release, or of a rollback, that is over.
+        if !service.boards.is_empty() {
+            let policy = Arc::clone(&service.policy);
+            service.judge.restart(&policy, desk.at);
+        }
         service.post(desk.at);
         service.watch_levels(desk.at);
         desk.note(
