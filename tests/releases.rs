@@ -72,7 +72,11 @@ impl World {
     }
 
     fn revise(&mut self, release: &str) {
-        let text = format!("{POLICY}\n[release]\ngood_after = \"30s\"\n{release}\n");
+        self.revise_to(POLICY, release);
+    }
+
+    fn revise_to(&mut self, policy: &str, release: &str) {
+        let text = format!("{policy}\n[release]\ngood_after = \"30s\"\n{release}\n");
         let loaded = backstop::policy::load("shop.toml", &text);
         let policy = loaded
             .policy
@@ -291,6 +295,32 @@ fn a_bad_release_that_runs_is_no_trigger() {
     assert!(matches!(world.service().phase, Phase::Watching));
     assert_eq!(world.standing("v2"), Standing::Bad, "not by running well");
     assert!(world.orders.is_empty());
+}
+
+#[test]
+fn a_release_that_people_put_where_a_shadow_would_have_gone_is_not_the_agents_own() {
+    // The one in shadow is first, then the one that acts asks, and nobody answers.
+    let shadow = POLICY.replace("\"critical\"", "\"critical\"\nmode = \"shadow\"");
+    let asks = "[triggers.asks]\nwhen = \"web is down for 30s\"\nseverity = \"high\"\n\
+                approve = { within = \"20s\" }";
+    let mut world = World::new("");
+    world.revise_to(&format!("{shadow}\n{asks}"), "");
+    let mut world = world.ran(&["v1"]);
+    world.breaks("v2");
+    assert_eq!(
+        world.last(What::WouldRollBack),
+        "plan rollback from release v2 to v1"
+    );
+    world.wait(60);
+    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(world.orders.is_empty());
+    let fired = |world: &World| world.service().judge.trigger("asks").unwrap().fired;
+    assert!(fired(&world).is_some());
+    world.deploy("v1");
+    assert_eq!(world.last(What::Release), "release v1 replaces v2");
+    assert_eq!(world.service().releases.deployed, Some(world.at));
+    // What was counted against v2 says nothing about v1.
+    assert_eq!(fired(&world), None);
 }
 
 #[test]

@@ -102,7 +102,9 @@ impl Service {
                 .as_ref()
                 .and_then(|i| i.runs.last())
                 .is_some_and(|run| {
-                    run.to.as_deref() == Some(version)
+                    // What shadow wrote down put nothing anywhere.
+                    !run.shadow
+                        && run.to.as_deref() == Some(version)
                         && run.from.as_deref() == self.releases.running.as_deref()
                 }),
             Phase::Watching | Phase::Telling | Phase::Held | Phase::Asking(_) => false,
