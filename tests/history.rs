@@ -301,6 +301,85 @@ fn an_export_replays_as_the_history_does_and_comes_back_by_an_import() {
     assert_eq!(code, 1, "{said}");
 }
 
+#[test]
+fn the_past_is_tuned_against_the_agents_own_incidents() {
+    let mut host = lived("history-tuned");
+    assert_eq!(host.stop(), Some(0));
+    let dir = host.dir.clone();
+    let at = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let (state, policy, file) = (at("state"), at("policies/shop.toml"), at("all.om"));
+    let choices = ["--limits", "1%,5%,100%", "--holds", "none,1s,1m"];
+    let tuned = |recorded: &[&str]| {
+        let what = ["tune", &policy, "--trigger", "errors", "--format", "json"];
+        json(&[&what[..], &choices, &["--state", &state], recorded].concat())
+    };
+    let own = tuned(&["--history", "--own-incidents"]);
+    let incidents = own["incidents"].as_array().unwrap();
+    assert_eq!(incidents.len(), 1, "{own:#}");
+    let name = incidents[0]["name"].as_str().unwrap();
+    assert!(name.ends_with(" errors"), "{name}");
+
+    // The policy's own choice fired when a replay says so, which is when it was.
+    let replayed = json(&[
+        "replay",
+        &policy,
+        "--history",
+        "--state",
+        &state,
+        "--format",
+        "json",
+    ]);
+    let fired: Vec<_> = replayed["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["event"] == "fired" && event["trigger"] == "errors")
+        .map(|event| event["at"].clone())
+        .collect();
+    let choice = |tuned: &Value, index: &str| {
+        tuned["choices"][usize::try_from(tuned[index].as_u64().unwrap()).unwrap()].clone()
+    };
+    let fires = choice(&own, "own")["fires"].clone();
+    let fires = fires.as_array().unwrap();
+    let times: Vec<_> = fires.iter().map(|fire| fire["at"].clone()).collect();
+    assert_eq!(times, fired);
+    assert_eq!(times.len(), 1);
+    assert_eq!(fires[0]["release"], "bad");
+    assert_eq!(fires[0]["incident"], 0);
+    assert_eq!(choice(&own, "suggested")["score"]["caught"], 1);
+
+    // How each release would have been judged.
+    let ran = own["releases"].as_array().unwrap();
+    let judged: Vec<_> = ran
+        .iter()
+        .map(|ran| {
+            (
+                ran["version"].as_str().unwrap(),
+                ran["own_fired_after_seconds"].is_f64(),
+            )
+        })
+        .collect();
+    assert_eq!(judged, [("good", false), ("bad", true), ("good", false)]);
+
+    // An export of it, with the agent's own incidents or the same by hand.
+    well(&["history", "export", "shop", "--state", &state, "-o", &file]);
+    let csv = at("incidents.csv");
+    let part = |name: &str| incidents[0][name].as_str().unwrap();
+    fs::write(&csv, format!("{},{},{name}\n", part("from"), part("to"))).unwrap();
+    let of_file = tuned(&["--samples", &file, "--own-incidents"]);
+    let by_hand = tuned(&["--samples", &file, "--incidents", &csv]);
+    for other in [&of_file, &by_hand] {
+        for index in ["own", "suggested"] {
+            let (ours, theirs) = (choice(&own, index), choice(other, index));
+            assert_eq!(ours["fires"], theirs["fires"]);
+            assert_eq!(ours["score"]["caught"], theirs["score"]["caught"]);
+        }
+    }
+    let unlabelled = tuned(&["--history"]);
+    assert_eq!(unlabelled["suggested"], Value::Null);
+    assert_eq!(choice(&unlabelled, "own")["fires"][0]["at"], times[0]);
+}
+
 /// What Prometheus's own tool makes of an export.
 #[test]
 fn promtool_makes_blocks_of_an_export() {

@@ -324,23 +324,27 @@ fn fires_agree(host: &Host, peer: &Peer, ours_late: f64, theirs_late: f64) {
 /// an interval, and what the machine was late.
 fn replay_agrees(host: &Host, peer: &Peer, late: f64) {
     let live = host.until("fired")["at"].as_f64().unwrap() / 1000.0;
-    let replayed = Command::new(env!("CARGO_BIN_EXE_backstop"))
-        .arg("replay")
-        .arg(host.dir.join("policies/shop.toml"))
-        .arg(format!("--prometheus=http://{}", peer.address()))
-        .args([
-            "--since",
-            "10m",
-            "--match",
-            "job=\"shop\"",
-            "--format",
-            "json",
-        ])
-        .output()
-        .unwrap();
-    let complaint = String::from_utf8_lossy(&replayed.stderr);
-    assert!(replayed.status.success(), "{complaint}");
-    let told: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    let asked = |command: &str, more: &[&str]| -> Value {
+        let done = Command::new(env!("CARGO_BIN_EXE_backstop"))
+            .arg(command)
+            .arg(host.dir.join("policies/shop.toml"))
+            .arg(format!("--prometheus=http://{}", peer.address()))
+            .args([
+                "--since",
+                "10m",
+                "--match",
+                "job=\"shop\"",
+                "--format",
+                "json",
+            ])
+            .args(more)
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{complaint}");
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let told = asked("replay", &[]);
     let events = told["events"].as_array().unwrap();
     let fired = events.iter().find(|event| event["event"] == "fired");
     let fired = fired.unwrap_or_else(|| panic!("it did not fire: {told}"));
@@ -351,6 +355,11 @@ fn replay_agrees(host: &Host, peer: &Peer, late: f64) {
         "replayed from Prometheus, it fires {apart:+.3} s after it did"
     ));
     assert!(apart.abs() <= 2.0 + late.ceil(), "{apart} s apart: {told}");
+    // So does the policy's own among the choices that a tuning tries.
+    let tuned: Value = asked("tune", &["--trigger", fired["trigger"].as_str().unwrap()]);
+    let own = usize::try_from(tuned["own"].as_u64().unwrap()).unwrap();
+    let fires = &tuned["choices"][own]["fires"];
+    assert_eq!(fires[0]["at"], fired["at"], "{fires}");
 }
 
 /// The page in the older text format, the only one that `promtool check metrics`

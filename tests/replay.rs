@@ -127,9 +127,13 @@ impl Place {
 
     /// Exit code and output of `backstop replay`.
     fn replay(&self, args: &[&str]) -> (i32, String, String) {
+        self.backstop("replay", args)
+    }
+
+    fn backstop(&self, command: &str, args: &[&str]) -> (i32, String, String) {
         let came = Command::new(env!("CARGO_BIN_EXE_backstop"))
             .current_dir(&self.0)
-            .arg("replay")
+            .arg(command)
             .args(args)
             .env_clear()
             .output()
@@ -143,7 +147,11 @@ impl Place {
     }
 
     fn said(&self, args: &[&str]) -> String {
-        let (code, said, complaint) = self.replay(args);
+        self.said_by("replay", args)
+    }
+
+    fn said_by(&self, command: &str, args: &[&str]) -> String {
+        let (code, said, complaint) = self.backstop(command, args);
         assert_eq!((code, complaint.as_str()), (0, ""), "{args:?}: {said}");
         said
     }
@@ -563,6 +571,83 @@ fn an_edit_adds_removes_and_moves_rollbacks() {
         "other.toml",
     ]);
     assert_eq!(code, 2);
+}
+
+/// The first of the two bad stretches was an incident, the second a test of load.
+const LABELS: &str = "from,to,what\n2026-11-21T00:31:00Z,2026-11-21T00:50:00Z,<payments>\n";
+
+#[test]
+fn a_tuning_reads_well_with_labels_and_without() {
+    let place = Place::new("tuned");
+    place.write("labels.csv", LABELS);
+    let choices = ["--limits", "3%,5%,20%", "--holds", "none,5m,10m,20m"];
+    let tuned = |more: &[&str]| place.said_by("tune", &[&FROM_FILE[..], &choices, more].concat());
+    insta::assert_snapshot!("tune_labelled", tuned(&["--incidents", "labels.csv"]));
+    insta::assert_snapshot!("tune_unlabelled", tuned(&["--windows", "1m,5m"]));
+}
+
+#[test]
+fn what_a_prometheus_kept_is_tuned_as_a_file_with_its_samples_is() {
+    let place = Place::new("tuned-alike");
+    place.write("labels.csv", LABELS);
+    let fake = Fake::open(stored(), Box::new(|_| None));
+    let more = ["--incidents", "labels.csv", "--format", "json"];
+    let file = place.said_by("tune", &[&FROM_FILE[..], &more].concat());
+    let asked = place.said_by("tune", &asking(&fake.url(), &more));
+    assert_eq!(asked, file);
+    let tuned: Value = serde_json::from_str(&file).unwrap();
+    assert_eq!(tuned["choices"].as_array().unwrap().len(), 49);
+    assert_eq!(tuned["paste"], "when = \"error_rate > 7% for 10m\"");
+    // What makes no sense is refused before anything is asked for.
+    let before = fake.asked().len();
+    for more in [
+        ["--trigger", "nope"],
+        ["--limits", "5% or error_rate > 1%"],
+        ["--limits", "2x baseline"],
+    ] {
+        let (code, said, complaint) = place.backstop("tune", &asking(&fake.url(), &more));
+        assert_eq!((code, said.as_str()), (2, ""), "{more:?}: {complaint}");
+        assert!(complaint.contains("\nhint: "), "{complaint}");
+    }
+    assert_eq!(fake.asked().len(), before);
+}
+
+#[test]
+fn a_page_of_a_tuning_needs_nothing_else_and_shows_each_choice() {
+    let place = Place::new("tuned-page");
+    place.write("labels.csv", LABELS);
+    let page = |more: &[&str]| {
+        let args = [
+            &FROM_FILE[..],
+            &["--format", "html", "-o", "page.html"],
+            more,
+        ]
+        .concat();
+        assert_eq!(place.said_by("tune", &args), "");
+        fs::read_to_string(place.0.join("page.html")).unwrap()
+    };
+    let labelled = page(&["--incidents", "labels.csv"]);
+    for part in [
+        "<svg",
+        "class=\"front\"",
+        "class=\"choice unbeaten",
+        "when = &quot;error_rate &gt; 7% for 10m&quot;",
+        "&lt;payments&gt;",
+        "thin evidence",
+        "prefers-color-scheme: dark",
+    ] {
+        assert!(labelled.contains(part), "{part}");
+    }
+    // Each in the table, and those that caught it in the plot.
+    let caught = labelled.matches("caught 1 of 1").count();
+    assert_eq!(labelled.matches("<circle").count() * 2, caught);
+    assert_eq!(labelled.matches("<td class=\"choice").count(), 49);
+    let unlabelled = page(&[]);
+    assert!(unlabelled.contains("Without labelled incidents"));
+    assert!(!unlabelled.contains("<svg"));
+    for outside in ["http://", "https://", "src=", "url(", "@import", "<script"] {
+        assert!(!labelled.contains(outside), "{outside}");
+    }
 }
 
 #[test]

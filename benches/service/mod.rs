@@ -45,6 +45,12 @@ impl Guarded {
     }
 
     pub(crate) fn policy(&self) -> Arc<Policy> {
+        let loaded = backstop::policy::load("bench.toml", &self.policy_text());
+        assert!(loaded.faults.is_empty(), "{:?}", loaded.faults);
+        Arc::new(loaded.policy.expect("a policy"))
+    }
+
+    pub(crate) fn policy_text(&self) -> String {
         let Self {
             service,
             routes,
@@ -73,9 +79,7 @@ impl Guarded {
                  when = \"failures_{route} > {limit}% for {hold}\"\n"
             );
         }
-        let loaded = backstop::policy::load("bench.toml", &text);
-        assert!(loaded.faults.is_empty(), "{:?}", loaded.faults);
-        Arc::new(loaded.policy.expect("a policy"))
+        text
     }
 
     pub(crate) fn revised(&self) -> Event {

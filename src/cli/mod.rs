@@ -38,6 +38,7 @@ mod socket;
 mod status;
 mod test;
 mod token;
+mod tune;
 mod unfreeze;
 mod watch;
 
@@ -225,6 +226,13 @@ enum Command {
     /// it, and is run by the engine that the agent runs. Nothing else is run, and
     /// nobody is told. Exits with 1 if a test fails, with 2 if a file is wrong.
     Test(Later<test::Args>),
+    /// Sweep the limit and the hold of a trigger over recorded samples
+    ///
+    /// Every choice is judged by the same engine, in one pass. With labelled
+    /// incidents it says which of them each choice would have caught, how soon and
+    /// with how many false fires, and which choices no other beats; without, how
+    /// often and how long each would have fired. Nothing is run and nobody is told.
+    Tune(Later<tune::Args>),
 }
 
 /// How a command that could be carried out ended.
@@ -299,6 +307,7 @@ impl Cli {
             Command::Replay(Later(args)) => replay::run(&args),
             Command::History(Later(args)) => history::run(&args),
             Command::Test(Later(args)) => test::run(&args),
+            Command::Tune(Later(args)) => tune::run(&args),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Standard output: how wide and how colourful it may be, and that nobody is
-//! angry when its reader has gone.
+//! Standard output, or a file in its place: how wide and how colourful it may be,
+//! and that nobody is angry when its reader has gone.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -43,6 +45,13 @@ pub(super) fn say(text: &str) -> Result<(), Error> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Writes to the file that was asked for, else to standard output.
+pub(super) fn put(file: Option<&Path>, text: &str) -> Result<(), Error> {
+    let Some(path) = file else { return say(text) };
+    fs::write(path, text)
+        .map_err(|e| Error::failed(format!("cannot write {}", path.display())).because_of(Some(&e)))
 }
 
 /// Writes JSON to standard output, for programs.

@@ -29,8 +29,9 @@ pub(super) struct Recorded {
     prometheus: Option<String>,
     #[command(flatten)]
     range: Range,
-    /// With --history, the state directory; a running agent is not disturbed.
-    #[arg(long, value_name = "DIR", requires = "history")]
+    /// The agent's state directory, where something is read from it; a running
+    /// agent is not disturbed.
+    #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
     asking: Prometheus,
@@ -64,10 +65,19 @@ impl Recorded {
         .map_err(|e| Error::of(&e).hint(format!("look at {name}")))
     }
 
-    fn past(&self, policies: &[&Policy]) -> Result<Recording, Error> {
+    /// What the agent took down itself.
+    pub(super) fn journal(&self) -> Result<Past, Error> {
+        Past::open(&self.state()).map_err(|e| Error::of(&e).hint(WHOSE))
+    }
+
+    fn state(&self) -> PathBuf {
         let state = self.state.clone();
-        let state = state.unwrap_or_else(|| Places::of_this_user().state);
-        let past = Past::open(&state).map_err(|e| Error::of(&e).hint(WHOSE))?;
+        state.unwrap_or_else(|| Places::of_this_user().state)
+    }
+
+    fn past(&self, policies: &[&Policy]) -> Result<Recording, Error> {
+        let state = self.state();
+        let past = self.journal()?;
         let span = self.range.of(&past)?;
         Recording::of_history(policies, &past, span).map_err(|e| match &e {
             HistoryError::Past(_) => Error::of(&e).hint(WHOSE),

@@ -1,6 +1,5 @@
 //! `backstop replay`: the very same engine over recorded samples.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -48,12 +47,7 @@ pub(super) fn run(args: &Args) -> Result<Done, Error> {
         Some(against) => against_other(args, &policy, &read(against)?)?,
         None => alone(args, &policy)?,
     };
-    match &args.output {
-        None => out::say(&written)?,
-        Some(path) => fs::write(path, written).map_err(|e| {
-            Error::failed(format!("cannot write {}", path.display())).because_of(Some(&e))
-        })?,
-    }
+    out::put(args.output.as_deref(), &written)?;
     Ok(Done::Well)
 }
 

@@ -29,7 +29,7 @@ enum Wire {
 }
 
 /// What it takes to prove a breach.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Burden {
     pub(super) min_events: u64,
     pub(super) confidence: f64,

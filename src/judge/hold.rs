@@ -34,7 +34,7 @@ pub(super) struct Holding {
 }
 
 /// What a hold is measured by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Measure {
     pub(super) hold: Hold,
     /// Judging interval.
@@ -71,6 +71,28 @@ impl Holding {
             self.push(now, breach, by.interval);
         }
         begins
+    }
+
+    /// Takes clear ticks, the first of them later than all before, an interval
+    /// from each other: as [`Self::judged`] of each.
+    pub(super) fn rested(&mut self, first: Moment, ticks: u32, by: &Measure) {
+        let Some(further) = ticks.checked_sub(1) else {
+            return;
+        };
+        self.since = None;
+        self.last = Some(first + by.interval.saturating_mul(further));
+        if by.hold != Hold::None {
+            self.push(first, false, by.interval);
+            if let Some(run) = self.runs.back_mut() {
+                run.ticks += further;
+                self.judged = self.judged.saturating_add(further);
+            }
+        }
+    }
+
+    /// Takes a judged tick of which only its time will be asked.
+    pub(super) const fn stands(&mut self, now: Moment) {
+        self.last = Some(now);
     }
 
     /// Whether the last judged tick is further away than neighbours may be.
@@ -246,6 +268,38 @@ mod tests {
                     let text = serde_json::to_string(&holding).unwrap();
                     holding = serde_json::from_str(&text).unwrap();
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn clear_ticks_taken_together_are_clear_ticks_taken_one_by_one() {
+        let span = Duration::from_mins(2);
+        for hold in [Hold::None, Hold::For(span), Hold::ForOf(span / 2, span)] {
+            let by = Measure {
+                hold,
+                interval: I,
+                max_gap: Duration::from_secs(20),
+                coverage: 0.8,
+            };
+            let at = |n: u32| Moment::from_millis(1_000_000) + I * n;
+            for (bad, quiet) in [(0, 1), (1, 7), (3, 40), (9, 0)] {
+                let mut one_by_one = Holding::default();
+                for n in 0..bad {
+                    one_by_one.judged(at(n), n != 1, &by);
+                }
+                let mut together = one_by_one.clone();
+                for n in bad..bad + quiet {
+                    one_by_one.judged(at(n), false, &by);
+                }
+                together.rested(at(bad), quiet, &by);
+                assert_eq!(together, one_by_one, "{hold:?} {bad} {quiet}");
+                let now = at(bad + quiet);
+                assert_eq!(
+                    together.judged(now, true, &by),
+                    one_by_one.judged(now, true, &by)
+                );
+                assert_eq!(together.progress(now, &by), one_by_one.progress(now, &by));
             }
         }
     }

@@ -21,6 +21,7 @@ mod baseline;
 mod cache;
 mod condition;
 mod counter;
+mod course;
 mod gauge;
 pub mod grammar;
 mod histogram;
@@ -33,6 +34,7 @@ mod signal;
 mod source;
 mod spread;
 mod statistics;
+mod sweep;
 mod trigger;
 mod watched;
 mod window;
@@ -49,16 +51,18 @@ use self::baseline::Baseline;
 use self::condition::{Bench, Tests};
 use self::ledger::Ledger;
 use self::source::SourceState;
+use self::sweep::Sweep;
 use self::trigger::{Rules, Tracked};
 use self::watched::Watched;
 use crate::model::{
     Condition, Expr, Gap, Limit, Moment, NoReading, Outcome, Policy, Reading, StepAction, Test,
-    Value,
+    Trigger, Value,
 };
 
 pub use self::regression::least_factor;
 pub use self::source::SourceHealth;
 pub use self::statistics::bound;
+pub use self::sweep::{Fire, Swept};
 pub use self::trigger::{Judgement, Turn, TurnKind};
 
 /// How far a baseline looks back.
@@ -86,6 +90,9 @@ pub struct Judge {
     last_tick: Option<Moment>,
     /// How far the wall clock was ahead at the last tick.
     wall_ahead_ms: Option<i64>,
+    /// Choices that are tried beside the triggers; no part of what is kept.
+    #[serde(skip)]
+    sweep: Option<Box<Sweep>>,
 }
 
 impl Judge {
@@ -124,7 +131,24 @@ impl Judge {
             before: BTreeMap::new(),
             last_tick: None,
             wall_ahead_ms: None,
+            sweep: None,
         }
+    }
+
+    /// Tries other limits, windows and holds of triggers beside the policy's
+    /// own, from now on: each choice is a trigger as it would stand in the
+    /// policy. They share what is read at a tick, and the lines of code that
+    /// judge it; nothing is said of them but [`Self::swept`]. Ends with the
+    /// choices before, if there were any, and with the policy.
+    pub fn sweep(&mut self, policy: &Policy, choices: &[Trigger]) {
+        let sweep = Sweep::new(choices, policy, &mut self.sources, &mut self.ledger);
+        self.sweep = Some(Box::new(sweep));
+    }
+
+    /// What became of each choice, in their order.
+    #[must_use]
+    pub fn swept(&self) -> Vec<Swept> {
+        self.sweep.iter().flat_map(|sweep| sweep.swept()).collect()
     }
 
     /// Takes what came of sampling a source for a tick. A source that the
@@ -179,6 +203,9 @@ impl Judge {
                     });
                 });
             }
+        }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.judge(&bench);
         }
         for watched in self.watched.values_mut() {
             watched.judge(policy, tick, unix_ms, &self.sources, &self.before);
@@ -264,6 +291,9 @@ impl Judge {
         self.ledger.restart(at);
         for tracked in &mut self.triggers {
             tracked.restart();
+        }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.restart(at);
         }
         for watched in self.watched.values_mut() {
             watched.restart(at);

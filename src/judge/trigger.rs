@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Bench, Burden, Tests, unhear};
+use super::course::{Course, Heard};
 use super::hold::{Holding, Measure};
 use crate::model::{Condition, Finding, Moment, NoReading, Trigger, Verdict};
 
@@ -116,7 +117,7 @@ fn unjudged(findings: &[Finding]) -> Verdict {
 }
 
 /// By what a condition is followed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rules {
     pub(super) measure: Measure,
     /// `None` where nothing has to be proven.
@@ -233,47 +234,34 @@ impl Tracked {
                 turn(TurnKind::Blind);
             }
         }
-        let gap = self.holding.gap(now, rules.measure.max_gap);
-        match j.verdict {
-            Verdict::Blind { .. } => {}
+        let heard = match j.verdict {
+            Verdict::Blind { .. } => Heard::Blind,
             Verdict::Breach => {
                 j.breach_ms = j.breach_ms.saturating_add(interval_ms);
-                j.clear_since = None;
-                j.last_judged = Some(now);
-                if self.holding.judged(now, true, &rules.measure) && j.fired.is_none() {
-                    turn(TurnKind::Suspecting);
-                }
+                Heard::Breach
             }
-            Verdict::Clear => {
-                j.last_judged = Some(now);
-                let suspecting = self.holding.since().is_some();
-                self.holding.judged(now, false, &rules.measure);
-                if gap {
-                    j.clear_since = None;
-                }
-                let clear_since = *j.clear_since.get_or_insert(now);
-                if j.fired.is_none() {
-                    if suspecting {
-                        turn(TurnKind::Cleared);
-                    }
-                } else if now.since(clear_since) >= rules.clear_for {
-                    j.fired = None;
-                    self.holding = Holding::default();
-                    turn(TurnKind::Resolved);
-                }
-            }
+            Verdict::Clear => Heard::Clear,
+        };
+        if heard != Heard::Blind {
+            j.last_judged = Some(now);
         }
-        let progress = self.holding.progress(now, &rules.measure);
+        let course = Course {
+            holding: &mut self.holding,
+            fired: &mut j.fired,
+            clear_since: &mut j.clear_since,
+        };
+        let (proven, fired_count) = (j.proven, &mut j.fired_count);
+        let turn = |what| {
+            *fired_count = fired_count.saturating_add(u64::from(what == TurnKind::Fired));
+            turn(what);
+        };
+        let clear_for = rules.clear_for;
+        let (progress, met) = course.take(now, heard, &rules.measure, clear_for, || proven, turn);
         j.since = self.holding.since();
         j.held_ms = u64::try_from(progress.held.as_millis()).unwrap_or(u64::MAX);
         j.judged_ticks = progress.judged;
         j.expected_ticks = progress.expected;
         j.coverage = (f64::from(progress.judged) / f64::from(progress.expected.max(1))).min(1.0);
-        j.hold_met = progress.met && j.proven;
-        if j.hold_met && j.fired.is_none() {
-            j.fired = Some(now);
-            j.fired_count = j.fired_count.saturating_add(1);
-            turn(TurnKind::Fired);
-        }
+        j.hold_met = met;
     }
 }

@@ -113,6 +113,20 @@ impl Loaded {
         }
     }
 
+    /// The file as it would be read with another condition of a trigger, as an
+    /// editor would write it. A trigger that is not there is a file that could
+    /// not be read.
+    #[must_use]
+    pub fn with_when(&self, trigger: &str, when: &str) -> Self {
+        let Marks { page, ranges } = &self.marks;
+        let Some(place) = ranges.get(&format!("triggers.{trigger}.when")) else {
+            return Self::refused(&page.file);
+        };
+        let (before, after) = (&page.text[..place.start], &page.text[place.end..]);
+        let when = toml::Value::from(when);
+        load(&page.file, &format!("{before}{when}{after}"))
+    }
+
     /// Adds what only a look beyond the text has found.
     fn add(&mut self, fault: Fault) {
         if fault.is_error() {

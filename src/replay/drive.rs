@@ -9,8 +9,8 @@ use super::reel::Fact;
 use super::told::{Progress, ToldEvent};
 use super::{Recording, Told, TriggerSummary};
 use crate::guard::{Command, Engine, Event, Note, Person, Push, Service, Statement, What};
-use crate::judge::Judge;
-use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind, Verdict};
+use crate::judge::{Judge, Swept};
+use crate::model::{Current, Mode, Moment, Outcome, Policy, Sample, SignalKind, Trigger, Verdict};
 use crate::view::value;
 
 /// How far a decision may be from one of the recording that is the same, at
@@ -71,6 +71,25 @@ pub fn replay_before(
     recording: &Recording,
     onlooker: &mut impl Onlooker,
 ) -> Replay {
+    replay_beside(policy, recording, &[], onlooker).0
+}
+
+/// What came of choices that were tried beside the policy's triggers.
+#[derive(Debug)]
+pub(super) struct Beside {
+    /// In the order of the choices.
+    pub(super) swept: Vec<Swept>,
+    /// Which release ran since when, in the order of time.
+    pub(super) ran: Vec<(Moment, String)>,
+}
+
+/// As [`replay_before`], with choices that are judged on the very same readings.
+pub(super) fn replay_beside(
+    policy: &Policy,
+    recording: &Recording,
+    choices: &[Trigger],
+    onlooker: &mut impl Onlooker,
+) -> (Replay, Beside) {
     let mut remarks = recording.remarks.clone();
     let policy = Arc::new(in_shadow(policy, recording, &mut remarks));
     for (source, samples) in &recording.foreign {
@@ -86,9 +105,16 @@ pub fn replay_before(
             hash: "replayed".to_owned(),
         },
     );
+    if !choices.is_empty() {
+        driver.sweep(choices);
+    }
     let mut replayed = driver.play(recording, recording.span.0, remarks, onlooker);
     replayed.remarks.extend(driver.unread());
-    replayed
+    let beside = Beside {
+        swept: driver.swept(),
+        ran: driver.ran,
+    };
+    (replayed, beside)
 }
 
 /// What would happen if these samples came now: the recording is played to a
@@ -185,6 +211,8 @@ struct Driver<'r> {
     events: Vec<ToldEvent>,
     /// Those that have not ended have no end.
     blind: Vec<(Blindness, bool)>,
+    /// Which release ran since when.
+    ran: Vec<(Moment, String)>,
     /// How far the hold of each trigger was at the last tick of its breach.
     held_ms: Vec<u64>,
     counterfactual: bool,
@@ -201,6 +229,7 @@ impl<'r> Driver<'r> {
             heard: BTreeMap::new(),
             events: Vec::new(),
             blind: Vec::new(),
+            ran: Vec::new(),
             held_ms: vec![0; policy.triggers.len()],
             counterfactual: false,
             taken,
@@ -363,6 +392,10 @@ impl<'r> Driver<'r> {
             match note.what {
                 What::Blind => self.went_blind(&note),
                 What::SeesAgain => self.saw_again(&note),
+                What::Release => {
+                    let running = self.guarded().and_then(|s| s.releases.running.clone());
+                    self.ran.extend(running.map(|version| (note.at, version)));
+                }
                 _ => {}
             }
             if let Some(mut event) = ToldEvent::of(&note, self.counterfactual) {
@@ -380,6 +413,20 @@ impl<'r> Driver<'r> {
         let near = (self.policy.interval * 4).max(NEAR);
         let mut taken = self.taken.iter();
         taken.any(|began| at.since(*began) <= near && began.since(at) <= near)
+    }
+
+    /// Has these choices judged from now on.
+    fn sweep(&mut self, choices: &[Trigger]) {
+        let mut snapshot = self.engine.snapshot();
+        if let Some(service) = snapshot.services.get_mut(&self.service) {
+            service.judge.sweep(&self.policy, choices);
+        }
+        self.engine = Engine::restore(snapshot);
+    }
+
+    fn swept(&self) -> Vec<Swept> {
+        let swept = self.guarded().map(|service| service.judge.swept());
+        swept.unwrap_or_default()
     }
 
     fn guarded(&self) -> Option<&Service> {

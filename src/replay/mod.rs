@@ -22,6 +22,7 @@ mod tested;
 mod text;
 mod timeline;
 mod told;
+mod tune;
 
 #[cfg(test)]
 mod tests;
@@ -41,3 +42,7 @@ pub use scenario::{Played, Scenario, Unplayable};
 pub use tested::{Difference, Happened, Tested, test};
 pub use timeline::timeline;
 pub use told::{Progress, Told, ToldEvent, TriggerSummary};
+pub use tune::{
+    Axes, Choice, Episode, Incident, LabelFaults, Labelled, OwnFault, OwnIncidents, Ran, Score,
+    TuneFault, Tuned, labels, own_incidents, tune, tuning_page,
+};

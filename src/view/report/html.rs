@@ -15,19 +15,24 @@ pub(crate) fn write(page: &Page) -> String {
         Block::Heading(1, line) => Some(shown(line)),
         _ => None,
     });
-    let mut out = format!(
+    let mut body = String::new();
+    let mut plots = 0;
+    for block in &page.blocks {
+        write_block(&mut body, block, &mut plots);
+    }
+    document(&title.unwrap_or_default(), "", &body)
+}
+
+/// One file that needs nothing else, in the report's style and some more. Title
+/// and body are HTML already.
+pub(crate) fn document(title: &str, style: &str, body: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
-        title.unwrap_or_default()
-    );
-    let mut plots = 0;
-    for block in &page.blocks {
-        write_block(&mut out, block, &mut plots);
-    }
-    out.push_str("</main>\n</body>\n</html>\n");
-    out
+         <title>{title}</title>\n<style>\n{STYLE}{style}</style>\n</head>\n<body>\n<main>\n\
+         {body}</main>\n</body>\n</html>\n"
+    )
 }
 
 fn write_block(out: &mut String, block: &Block, plots: &mut usize) {
@@ -132,7 +137,7 @@ fn shown(line: &Line) -> String {
 
 /// Text as text, in an element and in a quoted attribute (HTML Living Standard,
 /// *Serializing HTML fragments*, and the quotes).
-pub(in crate::view) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

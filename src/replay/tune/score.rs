@@ -1,0 +1,225 @@
+//! How well a choice did, by the labelled incidents, and which choices no other
+//! beats.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Labelled;
+use crate::judge::Fire;
+use crate::model::Moment;
+
+/// How long before an incident's beginning a fire may be and yet be of it: people
+/// write down when they noticed. What stands for longer has fired at nothing.
+const EARLY: Duration = Duration::from_mins(10);
+
+/// A choice against the labelled incidents.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Incidents during which a true fire stood.
+    pub caught: usize,
+    /// Incidents of which it said nothing, or was wrong already.
+    pub missed: usize,
+    /// Fires that came during an incident, or at most ten minutes before one
+    /// and stood when it began.
+    pub true_fires: usize,
+    /// All other fires.
+    pub false_fires: usize,
+    /// True fires of all fires; `None` when it never fired.
+    pub precision: Option<f64>,
+    /// Caught of all incidents.
+    pub recall: f64,
+    /// From an incident's beginning to the fire, on average of those that were
+    /// caught; nothing where it stood as fired already.
+    pub detect_seconds: Option<f64>,
+    /// From the fire to the incident's end, of all that were caught: the time
+    /// that a rollback could have saved.
+    pub saved_seconds: f64,
+    /// False fires in thirty days, at the rate of the recording.
+    pub false_fires_a_month: f64,
+    /// No other choice catches as much with as few false fires and saves as much
+    /// time, and is better in one of them.
+    pub unbeaten: bool,
+}
+
+/// When a fire stood; one that stands yet stands until the end.
+pub(super) fn stood(fire: &Fire, end: Moment) -> (Moment, Moment) {
+    (fire.at, fire.until.unwrap_or(end).max(fire.at))
+}
+
+fn stood_in(fire: &Fire, end: Moment, incident: &Labelled) -> bool {
+    let (at, until) = stood(fire, end);
+    at < incident.to && until >= incident.from
+}
+
+/// The first incident that a fire is of. One that came long before and stands
+/// is of none: a choice that always stands would be right about everything.
+pub(super) fn incident_of(fire: &Fire, end: Moment, incidents: &[Labelled]) -> Option<usize> {
+    incidents
+        .iter()
+        .position(|incident| stood_in(fire, end, incident) && incident.from.since(fire.at) <= EARLY)
+}
+
+impl Score {
+    pub(super) fn new(fires: &[Fire], incidents: &[Labelled], span: (Moment, Moment)) -> Self {
+        let end = span.1;
+        let is_true = |fire: &&Fire| incident_of(fire, end, incidents).is_some();
+        let (mut caught, mut detect, mut saved) = (0, Duration::ZERO, Duration::ZERO);
+        for incident in incidents {
+            let mut of_it = fires.iter().filter(|fire| stood_in(fire, end, incident));
+            let Some(fire) = of_it.find(is_true) else {
+                continue;
+            };
+            caught += 1;
+            detect += fire.at.since(incident.from);
+            saved += incident.to.since(fire.at.max(incident.from));
+        }
+        let true_fires = fires.iter().filter(is_true).count();
+        let false_fires = fires.len() - true_fires;
+        let share = |part: usize, of: usize| part as f64 / of as f64;
+        Self {
+            caught,
+            missed: incidents.len() - caught,
+            true_fires,
+            false_fires,
+            precision: (!fires.is_empty()).then(|| share(true_fires, fires.len())),
+            recall: share(caught, incidents.len().max(1)),
+            detect_seconds: (caught > 0).then(|| detect.as_secs_f64() / caught as f64),
+            saved_seconds: saved.as_secs_f64(),
+            false_fires_a_month: a_month(false_fires, span),
+            unbeaten: false,
+        }
+    }
+
+    /// Whether this one is as good as the other in all, and better in one.
+    fn beats(&self, other: &Self) -> bool {
+        let as_good = self.caught >= other.caught
+            && self.false_fires <= other.false_fires
+            && self.saved_seconds >= other.saved_seconds;
+        let better = self.caught > other.caught
+            || self.false_fires < other.false_fires
+            || self.saved_seconds > other.saved_seconds;
+        as_good && better
+    }
+
+    /// The harmonic mean of precision and recall, 0 to 1.
+    #[must_use]
+    pub fn balance(&self) -> f64 {
+        let precision = self.precision.unwrap_or(0.0);
+        let sum = precision + self.recall;
+        if sum > 0.0 {
+            2.0 * precision * self.recall / sum
+        } else {
+            0.0
+        }
+    }
+}
+
+/// How many that would be in thirty days.
+pub(super) fn a_month(fires: usize, (from, to): (Moment, Moment)) -> f64 {
+    const MONTH: f64 = 30.0 * 86_400.0;
+    fires as f64 * MONTH / to.since(from).as_secs_f64().max(1.0)
+}
+
+/// Marks the scores that no other beats (Pareto's front). One that catches
+/// nothing helps nobody, however seldom it errs.
+pub(super) fn mark(scores: &mut [&mut Score]) {
+    let marks: Vec<bool> = scores
+        .iter()
+        .map(|score| score.caught > 0 && !scores.iter().any(|other| other.beats(score)))
+        .collect();
+    for (score, mark) in scores.iter_mut().zip(marks) {
+        score.unbeaten = mark;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(s: u64) -> Moment {
+        Moment::from_millis(s * 1000)
+    }
+
+    fn fire(from: u64, until: Option<u64>) -> Fire {
+        Fire {
+            since: at(from),
+            at: at(from),
+            until: until.map(at),
+        }
+    }
+
+    fn incident(from: u64, to: u64) -> Labelled {
+        Labelled {
+            from: at(from),
+            to: at(to),
+            name: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_fire_is_true_if_it_stood_during_an_incident() {
+        let incidents = [incident(100, 200), incident(500, 600), incident(900, 950)];
+        let fires = [
+            fire(90, Some(100)),
+            fire(140, Some(300)),
+            fire(300, Some(400)),
+            fire(560, None),
+        ];
+        let score = Score::new(&fires, &incidents, (at(0), at(1000)));
+        // The last stands to the end, and so through the third incident.
+        assert_eq!((score.caught, score.missed), (3, 0));
+        assert_eq!((score.true_fires, score.false_fires), (3, 1));
+        // It stood when the first began, 60 s in the second, stood in the third.
+        assert_eq!(score.detect_seconds, Some(20.0));
+        assert!((score.saved_seconds - (100.0 + 40.0 + 50.0)).abs() < 1e-9);
+        assert!((score.false_fires_a_month - 2592.0).abs() < 1e-9);
+        let never = Score::new(&[], &incidents, (at(0), at(1000)));
+        assert_eq!((never.precision, never.detect_seconds), (None, None));
+        assert_eq!((never.caught, never.missed), (0, 3));
+    }
+
+    #[test]
+    fn what_stood_long_before_an_incident_is_no_catch_of_it() {
+        let incidents = [incident(1000, 2000), incident(3000, 4000)];
+        let span = (at(0), at(9000));
+        let always = Score::new(&[fire(300, None)], &incidents, span);
+        assert_eq!((always.caught, always.false_fires), (0, 1));
+        assert_eq!(always.precision, Some(0.0));
+        // Ten minutes before the label is the same incident, noticed late.
+        let early = Score::new(&[fire(400, Some(1000))], &incidents, span);
+        assert_eq!((early.caught, early.false_fires), (1, 0));
+        assert_eq!(early.detect_seconds, Some(0.0));
+        // It was over when the incident began.
+        let before = Score::new(&[fire(900, Some(999))], &incidents, span);
+        assert_eq!((before.caught, before.false_fires), (0, 1));
+    }
+
+    #[test]
+    fn what_no_other_beats_is_marked_and_equals_both_are() {
+        let score = |caught, false_fires, saved_seconds| Score {
+            caught,
+            missed: 3 - caught,
+            true_fires: caught,
+            false_fires,
+            precision: None,
+            recall: 0.0,
+            detect_seconds: None,
+            saved_seconds,
+            false_fires_a_month: 0.0,
+            unbeaten: false,
+        };
+        let mut scores = [
+            score(3, 2, 100.0),
+            score(3, 2, 100.0),
+            score(3, 3, 100.0),
+            score(2, 0, 50.0),
+            score(3, 9, 300.0),
+            score(2, 0, 40.0),
+            score(0, 0, 0.0),
+        ];
+        mark(&mut scores.iter_mut().collect::<Vec<_>>());
+        let marked: Vec<_> = scores.iter().map(|s| s.unbeaten).collect();
+        assert_eq!(marked, [true, true, false, true, true, false, false]);
+    }
+}
