@@ -7,6 +7,8 @@
 
 #[path = "recipes/fakes.rs"]
 mod fakes;
+#[path = "drilled/shipped.rs"]
+mod shipped;
 
 use std::fs;
 use std::path::Path;
@@ -17,26 +19,13 @@ use std::time::Duration;
 use backstop::guard::{Command, Engine, Event, Person, Phase, What};
 use backstop::model::{Action, HowEnded, Moment, Output, StepEnd};
 use backstop::policy::{lint_with_config, load, load_config};
-
-fn recipes() -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = fs::read_dir("policies/recipes")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| !path.to_string_lossy().ends_with(".test.toml"))
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    all.sort();
-    all
-}
+use shipped::shipped;
 
 #[test]
 fn every_recipe_loads_without_a_warning_and_in_shadow() {
     let text = fs::read_to_string("policies/agent/backstop.toml").unwrap();
     let config = load_config("backstop.toml", &text).config.unwrap();
-    let all = recipes();
+    let all = shipped("policies/recipes");
     assert_eq!(all.len(), 11);
     for (name, text) in all {
         let loaded = load(&name, &text);
@@ -52,7 +41,7 @@ fn every_recipe_loads_without_a_warning_and_in_shadow() {
 fn every_recipe_is_driven_to_its_verification() {
     let dir = tempfile::tempdir().unwrap();
     fakes::write(dir.path(), "/srv");
-    for (name, text) in recipes() {
+    for (name, text) in shipped("policies/recipes") {
         let ran = drive(&name, &text, dir.path());
         assert!(!ran.is_empty(), "{name}");
     }
