@@ -183,7 +183,7 @@ async fn an_app_on_fly_is_back_with_its_traffic() {
         [
             "docker manifest inspect registry.fly.io/bookings:v2".to_owned(),
             format!("flyctl releases {app} --image"),
-            "pg_dump --format=custom --no-owner --file=/var/backups/bookings/incident-1.dump --dbname=service=bookings".to_owned(),
+            "pg_dump --format=custom --no-owner --file=/var/backups/bookings/rollback-1.dump --dbname=service=bookings".to_owned(),
             format!("flyctl machine cordon 3d8d9145f03d89 4d891d7a22e948 {app}"),
             format!("flyctl deploy {app} --image registry.fly.io/bookings:v2 --strategy immediate"),
             format!("flyctl status {app}"),
