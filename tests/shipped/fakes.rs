@@ -1,6 +1,8 @@
 //! Programs and an HTTP interface that take what the real ones document and
 //! refuse all else, and write down each call.
 
+#![allow(dead_code, reason = "each test takes the part that it needs")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
