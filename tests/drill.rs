@@ -144,6 +144,10 @@ fn a_rehearsal_looks_at_everything_and_changes_nothing() {
         let said = point(&report, part, name);
         assert!(said.starts_with(begins), "{part} {name}: {said}");
     }
+    // A sample, 80% of the window after it, then the hold.
+    let times = report["times"].as_array().unwrap();
+    let verify = times.iter().find(|time| time["part"] == "verify");
+    assert_eq!(verify.unwrap()["expected_ms"], 2000, "{report:#}");
     assert!(point(&report, "step", "restart").contains("'good-2 to good-1'"));
     assert!(point(&report, "count", "").contains("counts 12 orders"));
     // What only looks was run, with its placeholders filled in; nothing else was.

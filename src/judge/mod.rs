@@ -22,6 +22,7 @@ mod cache;
 mod condition;
 mod counter;
 mod course;
+mod earliest;
 mod gauge;
 pub mod grammar;
 mod histogram;
@@ -59,6 +60,7 @@ use crate::model::{
     Trigger, Value,
 };
 
+pub use self::earliest::holds_after;
 pub use self::regression::least_factor;
 pub use self::source::SourceHealth;
 pub use self::statistics::bound;

@@ -420,7 +420,7 @@ impl Line {
     /// SPEC 3: scrapes cover at least 80% of the window, and no series falls in
     /// more than a quarter of them.
     fn covered(&self, cover: Cover) -> Result<(), NoReading> {
-        if u128::from(cover.ms) * 10 < self.span.as_millis() * 8 {
+        if cover.time() < enough_of(self.span) {
             return Err(NoReading::Uncovered {
                 covered: cover.time(),
                 window: self.span,
@@ -439,6 +439,11 @@ impl Line {
             None => Ok(()),
         }
     }
+}
+
+/// How much of a window has to be covered: 80% (SPEC 3).
+pub(super) fn enough_of(window: Duration) -> Duration {
+    window * 4 / 5
 }
 
 impl Shape {

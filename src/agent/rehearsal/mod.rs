@@ -25,6 +25,7 @@ use self::scenario::play;
 use self::steps::{steps, try_targets};
 use crate::control::{NoDrill, ScenarioText};
 use crate::guard::{Drill, Engine, GateAnswer, Person, Rehearsal, Sight};
+use crate::judge::holds_after;
 use crate::model::{Config, Mode, Moment, Response, Short, Trigger};
 use crate::view::{DrillPoint, DrillReport, DrillTime, DrillVerdict, value};
 
@@ -193,8 +194,9 @@ fn times(rehearsal: &Rehearsal) -> Vec<DrillTime> {
         )),
         (None, None) => None,
     };
-    let holds = plan.verify.require.iter().map(|c| c.hold.span());
-    let verify = holds.max().unwrap_or_default() + interval;
+    let holds = plan.verify.require.iter();
+    let holds = holds.map(|condition| holds_after(&rehearsal.policy, condition));
+    let verify = holds.max().unwrap_or(interval);
     let roll_back = run
         .as_ref()
         .map(|run| Duration::from_millis(run.expected_ms));
@@ -204,7 +206,7 @@ fn times(rehearsal: &Rehearsal) -> Vec<DrillTime> {
         "verify".into(),
         verify,
         Some(plan.verify.within),
-        "the longest hold of what verifies, and an interval",
+        "the slowest of what verifies: its window filled anew, then its hold",
     ));
     let recover = detect.unwrap_or_default() + roll_back.unwrap_or_default() + verify;
     let slowest = match (detect, alone) {

@@ -1,5 +1,6 @@
 //! The laws of the judge, on a small world: one page, one probe, a tick of 5 s.
 
+mod earliest;
 mod evidence;
 #[expect(clippy::float_cmp, reason = "whole counts are exact")]
 mod firing;
