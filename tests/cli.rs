@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 /// Every command, in the order of `backstop --help`.
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "run",
     "check",
     "status",
+    "shadow",
     "incidents",
     "report",
     "approve",

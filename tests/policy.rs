@@ -246,6 +246,7 @@ fn trigger(name: &str, when: Condition, response: Response, max_gap: u64) -> Tri
         max_gap: seconds(max_gap),
         clear_for: minutes(2),
         blind_after: minutes(5),
+        promote: None,
     }
 }
 

@@ -14,13 +14,13 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::scribe::Health;
 use crate::control::{Diagnosis, Refusals};
-use crate::guard::{Note, Snapshot, What};
+use crate::guard::{Note, Ruling, Service, Snapshot, What};
 use crate::model::{Gap, Value, Verdict};
 use crate::sense::Sampled;
 use crate::tell::Counts;
 
 /// Every metric: its name as it is exposed, its type, its help.
-pub const METRICS: [(&str, &str, &str); 30] = [
+pub const METRICS: [(&str, &str, &str); 34] = [
     (
         "backstop_build_info",
         "gauge",
@@ -105,6 +105,26 @@ pub const METRICS: [(&str, &str, &str); 30] = [
         "backstop_runs_total",
         "counter",
         "Rollbacks that ended, by service and outcome.",
+    ),
+    (
+        "backstop_shadow_evaluations",
+        "gauge",
+        "Ticks at which a trigger in shadow had a verdict, since it is in shadow with this condition.",
+    ),
+    (
+        "backstop_shadow_watched_seconds",
+        "gauge",
+        "How long a trigger in shadow has been judged since then.",
+    ),
+    (
+        "backstop_shadow_fires",
+        "gauge",
+        "Fires of a trigger in shadow since then, by ruling: `open`, `confirmed` or `false`.",
+    ),
+    (
+        "backstop_shadow_fit",
+        "gauge",
+        "1 if a trigger in shadow is fit to enforce by its policy's `promote`, else 0; absent without one.",
     ),
     (
         "backstop_drill_last_success",
@@ -197,6 +217,10 @@ pub(super) struct Metrics {
     held: Numbers,
     phase: Numbers,
     incidents: Numbers,
+    shadow_evaluations: Numbers,
+    shadow_watched: Numbers,
+    shadow_fires: Numbers,
+    shadow_fit: Numbers,
     drill_success: Numbers,
     drill_timestamp: Numbers,
     drill_duration: Numbers,
@@ -256,6 +280,10 @@ impl Metrics {
             incidents: register(r, "backstop_incidents_open", Numbers::default()),
             notes: register(r, "backstop_notes_total", Counters::default()),
             runs: register(r, "backstop_runs_total", Counters::default()),
+            shadow_evaluations: register(r, "backstop_shadow_evaluations", Numbers::default()),
+            shadow_watched: register(r, "backstop_shadow_watched_seconds", Numbers::default()),
+            shadow_fires: register(r, "backstop_shadow_fires", Numbers::default()),
+            shadow_fit: register(r, "backstop_shadow_fit", Numbers::default()),
             drill_success: register(r, "backstop_drill_last_success", Numbers::default()),
             drill_timestamp: register(
                 r,
@@ -380,7 +408,7 @@ impl Metrics {
     }
 
     /// The families that are read off the engine's state.
-    const fn numbers(&self) -> [&Numbers; 11] {
+    const fn numbers(&self) -> [&Numbers; 15] {
         [
             &self.signal,
             &self.source_up,
@@ -390,6 +418,10 @@ impl Metrics {
             &self.held,
             &self.phase,
             &self.incidents,
+            &self.shadow_evaluations,
+            &self.shadow_watched,
+            &self.shadow_fires,
+            &self.shadow_fit,
             &self.drill_success,
             &self.drill_timestamp,
             &self.drill_duration,
@@ -443,6 +475,7 @@ impl Metrics {
             self.phase.get_or_create(&of).set(1.0);
             let open = f64::from(service.incident.is_some());
             self.incidents.get_or_create(&one(name)).set(open);
+            self.shadow(name, service);
             if let Some(drill) = &service.drill {
                 let passed = f64::from(drill.passed());
                 self.drill_success.get_or_create(&one(name)).set(passed);
@@ -451,6 +484,41 @@ impl Metrics {
                 self.drill_timestamp.get_or_create(&one(name)).set(began_s);
                 let took = drill.took.as_secs_f64();
                 self.drill_duration.get_or_create(&one(name)).set(took);
+            }
+        }
+    }
+
+    /// What triggers in shadow have shown.
+    fn shadow(&self, name: &str, service: &Service) {
+        for row in service.ledger.rows() {
+            let of = || {
+                vec![
+                    ("service", name.to_owned()),
+                    ("trigger", row.trigger.clone()),
+                ]
+            };
+            let evaluations = row.evaluations as f64;
+            self.shadow_evaluations
+                .get_or_create(&of())
+                .set(evaluations);
+            let watched = row.watched().as_secs_f64();
+            self.shadow_watched.get_or_create(&of()).set(watched);
+            let counts = row.counts;
+            let ruled = [
+                (Ruling::Open, counts.open()),
+                (Ruling::Confirmed, counts.confirmed),
+                (Ruling::False, counts.refuted),
+            ];
+            for (ruling, fires) in ruled {
+                let mut of = of();
+                of.push(("ruling", ruling.name().to_owned()));
+                self.shadow_fires.get_or_create(&of).set(fires as f64);
+            }
+            let mut triggers = service.policy.triggers.iter();
+            let trigger = triggers.find(|t| t.name == row.trigger);
+            if let Some(rule) = trigger.and_then(|t| t.promote) {
+                let fit = f64::from(row.is_fit(&rule));
+                self.shadow_fit.get_or_create(&of()).set(fit);
             }
         }
     }

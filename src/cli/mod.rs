@@ -34,6 +34,7 @@ mod replay;
 mod report;
 mod rollback;
 mod run;
+mod shadow;
 mod socket;
 mod status;
 mod test;
@@ -98,6 +99,12 @@ enum Command {
     /// For every row of the decision matrix: its value and limit, how far it is
     /// into its hold, what blocks it, and why.
     Status(Later<status::Args>),
+    /// Show what triggers in shadow would have done
+    ///
+    /// For each trigger in shadow: every fire with its time and value, what it would
+    /// have done or which gate held it, what people did within the hour, and whether
+    /// the trigger is fit to enforce by its policy's `promote`.
+    Shadow(Later<shadow::Args>),
     /// List incidents, or show one with its timeline
     ///
     /// Listed are those that are open and the last sixteen of each service. With
@@ -284,6 +291,7 @@ impl Cli {
             Command::Run(Later(args)) => run::run(args, named),
             Command::Check(Later(args)) => check::run(&args),
             Command::Status(Later(args)) => status::run(&args, &socket()),
+            Command::Shadow(Later(args)) => shadow::run(&args, &socket()),
             Command::Incidents(Later(args)) => incidents::run(&args, &socket()),
             Command::Report(Later(args)) => report::run(&args, &socket()),
             Command::Approve(Later(args)) => approve::run(args, &socket()),

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `GET status` | [`Status`](crate::view::Status) of every service |
 //! | `GET services/NAME` | the same of one |
+//! | `GET shadow`, `services/NAME/shadow` | [`LedgerView`](crate::view::ledger::LedgerView) of every service, or a list of the one |
 //! | `GET incidents` | a list of [`IncidentLine`](crate::view::incidents::IncidentLine), the newest first: those at hand; `?service=NAME`, and with `?before=N`, `?within=7d` a page of all that the journal has |
 //! | `GET incidents/N` | [`IncidentView`](crate::view::incidents::IncidentView) |
 //! | `GET incidents/N/report` | the report, in Markdown |

@@ -12,6 +12,7 @@ use super::server::{Api, Named, Refusal, guarded, soon};
 use crate::guard::{Incident, Snapshot};
 use crate::model::{Moment, Policy};
 use crate::view::incidents::{IncidentLine, IncidentView, lines, list};
+use crate::view::ledger::LedgerView;
 use crate::view::status::AgentStatus;
 use crate::view::{Report, Status, value};
 
@@ -34,6 +35,23 @@ pub(super) async fn service(
     guarded(&snapshot, &name)?;
     let agent = Some(of_agent(diagnosis));
     Ok(Json(Status::new(&snapshot, Some(&name), agent)))
+}
+
+/// What the triggers in shadow would have done.
+pub(super) async fn shadow(
+    Extension(api): Extension<Api>,
+) -> Result<Json<Vec<LedgerView>>, Refusal> {
+    let snapshot = api.snapshot().await?;
+    Ok(Json(LedgerView::of(&snapshot, None)))
+}
+
+pub(super) async fn shadow_of(
+    Extension(api): Extension<Api>,
+    Named(name): Named<String>,
+) -> Result<Json<Vec<LedgerView>>, Refusal> {
+    let snapshot = api.snapshot().await?;
+    guarded(&snapshot, &name)?;
+    Ok(Json(LedgerView::of(&snapshot, Some(&name))))
 }
 
 fn of_agent(diagnosis: Diagnosis) -> AgentStatus {

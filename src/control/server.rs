@@ -137,6 +137,8 @@ impl Api {
         Router::new()
             .route("/api/v1/status", get(readings::status))
             .route("/api/v1/services/{name}", get(readings::service))
+            .route("/api/v1/services/{name}/shadow", get(readings::shadow_of))
+            .route("/api/v1/shadow", get(readings::shadow))
             .route("/api/v1/incidents", get(readings::incidents))
             .route("/api/v1/incidents/{number}", get(readings::incident))
             .route("/api/v1/incidents/{number}/report", get(readings::report))

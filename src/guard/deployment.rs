@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::desk::Desk;
 use super::rollout::Turned;
-use super::{Outcome, Person, Phase, Service, What};
+use super::{Act, Did, Outcome, Person, Phase, Service, What};
 use crate::model::{self, Current, Declaration, Policy, Standing, Word};
 
 impl Service {
@@ -39,6 +39,9 @@ impl Service {
             self.judge.capture_baselines(&good.version);
         }
         self.releases.released(version, desk.at, !ours);
+        if !ours && before.is_some() {
+            self.witness_deployment(version, desk.at);
+        }
         self.releases.forget(self.policy.release.as_ref());
         let name = self.policy.service.clone();
         let reason = match &before {
@@ -146,6 +149,13 @@ impl Service {
                 };
                 let reason = format!("{} says that release {version} {is}: {reason}", by.name);
                 self.note(What::Declared, None, None, &reason, desk);
+                let did = match word {
+                    Word::Bad => Did::CalledBad,
+                    Word::Good => Did::CalledGood,
+                    Word::Unproven | Word::Irreversible | Word::Reversible => return,
+                };
+                let act = Act::new(desk.at, did, Some(&by.name), version);
+                self.witness_release(version, &act);
             }
             Err(refusal) => self.note(What::Refused, None, None, &refusal, desk),
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
-use super::{Engine, Gate, Outcome, Person, Phase, Service, Snapshot, Values, What};
+use super::{Engine, Gate, Ledger, Outcome, Person, Phase, Service, Snapshot, Values, What};
 use crate::judge::Judge;
 use crate::model::{Mode, Moment, Plan, Policy, Short, Unchecked};
 
@@ -134,11 +134,13 @@ impl Engine {
         policy.mode = Mode::Shadow;
         for trigger in &mut policy.triggers {
             trigger.mode = Mode::Shadow;
+            trigger.promote = None;
         }
         copy.judge = Judge::new(&policy);
         copy.policy = Arc::new(policy);
         copy.phase = Phase::Watching;
         copy.incident = None;
+        copy.ledger = Ledger::default();
         copy.closed.clear();
         copy.spent.clear();
         if enforced {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, Engine, Event, Snapshot};
+use super::{Cause, Engine, Event, Ledger, Snapshot};
 use crate::model::{Condition, Finding, Moment, Verdict};
 
 /// A copy of the engine that watches conditions of one service.
@@ -39,6 +39,7 @@ impl Lookout {
         let mut copy = state.services.get(service)?.clone();
         copy.closed.clear();
         copy.runs.clear();
+        copy.ledger = Ledger::default();
         let policy = std::sync::Arc::clone(&copy.policy);
         for (key, condition) in conditions {
             copy.judge.watch(&policy, &of(key), condition, state.now);

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
-use super::{Detail, Incident, Person, Service, What};
+use super::{Act, Detail, Did, Incident, Person, Service, What};
 use crate::model::{Measure, Moment, StepEnd};
 
 /// One count of what was lost.
@@ -146,6 +146,15 @@ impl Service {
         incident.note(note.clone());
         note.detail = Some(Box::new(Detail::Lost(loss)));
         desk.order(super::Command::Note(note));
+        if value > 0.0 {
+            let act = Act::new(
+                desk.at,
+                Did::Lost,
+                Some(&by.name),
+                &format!("{value} {name}"),
+            );
+            self.witness_of(number, &act);
+        }
         self.reach_levels(desk);
     }
 }

@@ -147,6 +147,7 @@ pub enum What {
     Revised,
     Restarted,
     Distrusted,
+    Fit,
 }
 
 impl What {
@@ -201,6 +202,7 @@ impl What {
             Self::Revised => "revised",
             Self::Restarted => "restarted",
             Self::Distrusted => "distrusted",
+            Self::Fit => "fit",
         }
     }
 }

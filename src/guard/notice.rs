@@ -89,12 +89,13 @@ pub enum NoticeKind {
     Escalated,
     Acknowledged,
     Closed,
+    Fit,
     Test,
 }
 
 impl NoticeKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Opened,
         Self::Asked,
         Self::Decided,
@@ -112,6 +113,7 @@ impl NoticeKind {
         Self::Escalated,
         Self::Acknowledged,
         Self::Closed,
+        Self::Fit,
         Self::Test,
     ];
 
@@ -136,6 +138,7 @@ impl NoticeKind {
             Self::Escalated => "escalated",
             Self::Acknowledged => "acknowledged",
             Self::Closed => "closed",
+            Self::Fit => "fit",
             Self::Test => "test",
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::desk::Desk;
 use super::{
-    Acknowledgement, Approval, Command, NoticeKind, Outcome, Person, Phase, Question, Service,
-    StepState, What,
+    Acknowledgement, Act, Approval, Command, Did, NoticeKind, Outcome, Person, Phase, Question,
+    Service, StepState, What,
 };
 use crate::model::{Approve, Moment, Otherwise, Short, Trigger};
 
@@ -69,6 +69,7 @@ impl Service {
         let Some(question) = self.phase.question_mut() else {
             let ignored = format!("{said}, but nothing is being asked");
             self.note(What::AnswerIgnored, None, None, &ignored, desk);
+            self.witnessed(answer, desk.at);
             return;
         };
         if answer.link.is_some_and(|number| number != question.number) {
@@ -82,6 +83,7 @@ impl Service {
             return;
         }
         if !answer.approve {
+            self.witnessed(answer, desk.at);
             self.note(What::Answered, None, None, &said, desk);
             self.tell_about(NoticeKind::Decided, None, &said, "", "", desk);
             if let Phase::Acting(run) = &self.phase {
@@ -115,6 +117,7 @@ impl Service {
             Some(roles) => format!("{said} ({have} of {need}; still asked: {roles})"),
             None => format!("{said} ({have} of {need})"),
         };
+        self.witnessed(answer, desk.at);
         self.note(What::Answered, None, None, &counted, desk);
         if have < need || missing.is_some() {
             return;
@@ -125,6 +128,18 @@ impl Service {
             self.step_agreed(approval.by, desk);
         } else {
             self.consent(approval, &counted, desk);
+        }
+    }
+
+    /// What triggers in shadow fired in the open incident, people answered.
+    fn witnessed(&mut self, answer: &Answer<'_>, at: Moment) {
+        let did = if answer.approve {
+            Did::Approved
+        } else {
+            Did::Rejected
+        };
+        if let Some(number) = self.incident.as_ref().map(|i| i.number) {
+            self.witness_of(number, &Act::new(at, did, Some(&answer.by.name), ""));
         }
     }
 
@@ -265,6 +280,10 @@ impl Service {
             "" => format!("{} looks after it", by.name),
             why => format!("{} looks after it: {why}", by.name),
         };
+        if let Some(number) = self.incident.as_ref().map(|i| i.number) {
+            let act = Act::new(desk.at, Did::Acknowledged, Some(&by.name), "");
+            self.witness_of(number, &act);
+        }
         let open = self.incident.as_mut();
         let was_open = open.is_some();
         if let Some(incident) = open {

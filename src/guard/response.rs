@@ -9,7 +9,10 @@
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::{Gate, Held, Incident, NoticeKind, Outcome, Person, Phase, RunRecord, Service, What};
+use super::{
+    Act, Deed, Did, Gate, Held, Incident, NoticeKind, Outcome, Person, Phase, RunRecord, Service,
+    What,
+};
 use crate::model::{Mode, Response, Severity, Trigger, Unchecked};
 
 /// How pressing a trigger is: acting before shadow, rolling back before asking
@@ -139,11 +142,13 @@ impl Service {
             if let Some(incident) = &mut self.incident {
                 incident.triggers.push(name.clone());
             }
+            self.joined(&name);
             let over = matches!(
                 self.phase,
                 Phase::Acting(_) | Phase::Verifying(_) | Phase::Escalated { .. }
             );
             if over && self.find(&name).is_some_and(Self::acts) {
+                self.held_at(&name, Gate::Incident);
                 let reason = "another run of this service is not over, or was not cured";
                 self.note(What::Held, Some(&name), cause, reason, desk);
             } else {
@@ -232,12 +237,14 @@ impl Service {
             let what = if shadow { What::WouldTell } else { What::Told };
             let cause = self.cause(name);
             self.note(what, Some(name), cause, "its response is to tell", desk);
+            self.would(name, Deed::Tell);
             self.phase = Phase::Telling;
             return;
         }
         let target = match self.gates(trigger, desk.at) {
             Ok(target) => target,
             Err(held) => {
+                self.held_at(name, held.gate);
                 self.hold(name, held, desk);
                 return;
             }
@@ -256,6 +263,7 @@ impl Service {
                     let cause = self.cause(name);
                     let reason = self.intent(trigger, target.as_deref());
                     self.note(What::WouldAsk, Some(name), cause, &reason, desk);
+                    self.would(name, Deed::Ask);
                     self.tell_about(NoticeKind::Asked, Some(name), &reason, SHADOW, "", desk);
                     self.spend(name);
                     self.phase = Phase::Telling;
@@ -338,6 +346,7 @@ impl Service {
             steps: Vec::new(),
         };
         self.record(record);
+        self.would(&trigger.name, Deed::RollBack);
         self.note(
             What::WouldRollBack,
             Some(&trigger.name),
@@ -418,6 +427,10 @@ impl Service {
         if let Some(refusal) = self.undrillable().filter(|_| drill) {
             self.note(What::Refused, None, None, &refusal, desk);
             return;
+        }
+        if !drill {
+            let of = to.as_deref().unwrap_or_default();
+            self.witness(&Act::new(desk.at, Did::Ordered, Some(&by.name), of));
         }
         let plan = plan.unwrap_or_else(|| "rollback".to_owned());
         let unchecked = match to {

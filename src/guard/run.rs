@@ -547,6 +547,7 @@ impl Service {
     pub(crate) fn restarted(&mut self, desk: &mut Desk<'_>) {
         let name = self.policy.service.clone();
         desk.note(&name, What::Restarted, "the agent started again");
+        self.begin_ledger(desk.at);
         let Phase::Acting(run) = &mut self.phase else {
             return;
         };

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::desk::Desk;
 use super::releases::Tick;
 use super::{
-    Board, Cause, Command, Detail, Drill, Freeze, Incident, Note, NoticeKind, Outcome, Override,
-    Person, Phase, Releases, RunRecord, What,
+    Act, Board, Cause, Command, Detail, Did, Drill, Freeze, Incident, Ledger, Note, NoticeKind,
+    Outcome, Override, Person, Phase, Releases, RunRecord, What,
 };
 use crate::judge::{Judge, Turn, TurnKind};
 use crate::model::{self, Finding, Moment, NoReading, Policy, Response, Short, Trigger, Verdict};
@@ -55,6 +55,9 @@ pub struct Retired {
     /// The last drill.
     #[serde(default)]
     pub drill: Option<Drill>,
+    /// The shadow ledger, with the policy whose conditions it is about.
+    #[serde(default)]
+    pub shadow: Option<(Arc<Policy>, Ledger)>,
 }
 
 /// One guarded service.
@@ -98,6 +101,9 @@ pub struct Service {
     /// The last drill, rehearsed or executed.
     #[serde(default)]
     pub drill: Option<Drill>,
+    /// What the triggers in shadow would have done.
+    #[serde(default)]
+    pub ledger: Ledger,
     /// The policy was removed during a rollback: the service goes when it is
     /// verified, or was not.
     pub retiring: bool,
@@ -132,9 +138,17 @@ impl Service {
             notices: before.notices,
             boards: before.boards,
             drill: before.drill,
+            ledger: Ledger::default(),
             retiring: false,
             policy,
         };
+        match before.shadow {
+            Some((old, ledger)) => {
+                service.ledger = ledger;
+                service.keep_ledger(&old, desk.at);
+            }
+            None => service.begin_ledger(desk.at),
+        }
         // What is told from now on counts: what was said before the policy was
         // removed may be of a release, or of a rollback, that is over.
         if !service.boards.is_empty() {
@@ -176,6 +190,7 @@ impl Service {
         for turn in self.judge.judge(&policy, tick, wall_ahead_ms) {
             self.turned(&turn, desk);
         }
+        self.evaluate(desk.at);
         if let Some(rule) = &policy.release {
             let state = self.tick_state();
             if let Some(version) = self.releases.ticked(desk.at, state, rule.good_after) {
@@ -194,6 +209,7 @@ impl Service {
             Phase::Verifying(_) => self.verify(desk),
         }
         self.reach_levels(desk);
+        self.promote(desk);
     }
 
     /// A trigger's state turned at this tick.
@@ -219,8 +235,12 @@ impl Service {
             ),
             TurnKind::SeesAgain => (What::SeesAgain, "can judge again".to_owned()),
         };
-        if turn.what == TurnKind::Resolved {
-            self.spent.remove(&turn.trigger);
+        match turn.what {
+            TurnKind::Resolved => {
+                self.spent.remove(&turn.trigger);
+            }
+            TurnKind::Fired => self.enter(&turn.trigger, desk.at),
+            TurnKind::Suspecting | TurnKind::Cleared | TurnKind::Blind | TurnKind::SeesAgain => {}
         }
         self.note(what, Some(&turn.trigger), cause, &reason, desk);
         let kind = match turn.what {
@@ -269,6 +289,7 @@ impl Service {
         if matches!(self.phase, Phase::Acting(_)) {
             reason.push_str(" (the plan that runs goes on; `backstop abort` stops it)");
         }
+        self.witness(&Act::new(desk.at, Did::Froze, Some(&freeze.owner), ""));
         self.freeze = Some(freeze);
         self.freeze_told = false;
         self.note(What::Frozen, None, None, &reason, desk);
@@ -323,6 +344,7 @@ impl Service {
         let old = std::mem::replace(&mut self.policy, policy);
         let policy = Arc::clone(&self.policy);
         self.judge.revise(&old, &policy);
+        self.keep_ledger(&old, desk.at);
         self.watch_levels(desk.at);
         self.post(desk.at);
         let seen_by = |policy: &Policy| policy.release.as_ref().map(|r| r.current.clone());
@@ -353,7 +375,9 @@ impl Service {
 
     /// What outlives the removal of the policy.
     pub(crate) fn retire(self) -> Retired {
+        let evidence = self.ledger.is_evidence();
         Retired {
+            shadow: evidence.then_some((self.policy, self.ledger)),
             runs: self.runs,
             releases: self.releases,
             freeze: self.freeze,

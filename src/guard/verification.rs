@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::{NoticeKind, Outcome, Phase, Run, Service, Verification, What};
+use super::{Act, Did, NoticeKind, Outcome, Phase, Run, Service, Verification, What};
 use crate::judge::SourceHealth;
 use crate::model::{NotCured, Short, Verdict};
 
@@ -65,6 +65,9 @@ impl Service {
         self.phase = Phase::Cooling {
             until: desk.at + watch,
         };
+        if !self.is_drill() {
+            self.witness(&Act::new(desk.at, Did::Cured, None, ""));
+        }
         self.note(What::Cured, None, None, &reason, desk);
         let next = format!("The incident closes after {} of quiet.", Short(watch));
         self.tell_about(NoticeKind::Cured, None, &reason, &next, "", desk);

@@ -446,6 +446,13 @@ fn with_baseline(policy: &Policy) -> Vec<String> {
     names
 }
 
+/// Whether nothing that decides when a trigger fires differs between two
+/// policies: its evidence under the one is evidence under the other.
+#[must_use]
+pub fn same_trigger(old: &Policy, new: &Policy, name: &str) -> bool {
+    Change { old, new }.same_trigger(name)
+}
+
 /// What differs between two policies, as far as evidence goes.
 struct Change<'a> {
     old: &'a Policy,

@@ -11,6 +11,7 @@ mod pattern;
 mod placeholder;
 mod plan;
 mod policy;
+mod promote;
 mod reading;
 mod release;
 mod sample;
@@ -36,6 +37,7 @@ pub use policy::{
     Approve, By, Current, Expect, Level, LevelOn, Mode, Otherwise, Over, Pick, Policy, ReleaseRule,
     Response, Severity, Signal, SignalKind, Source, SourceKind, Tls, Trigger, Unchecked, asked_as,
 };
+pub use promote::Promote;
 pub(crate) use reading::Short;
 pub use reading::{Evidence, NoReading, Reading, Value};
 pub(crate) use release::is_version;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Glob, Pattern, Plan, Selector, Series, Unit};
+use super::{Condition, Glob, Pattern, Plan, Promote, Selector, Series, Unit};
 
 /// One service's policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -409,6 +409,9 @@ pub struct Trigger {
     pub plan: String,
     /// Shadow, or the policy's mode. Never enforce in a shadow policy.
     pub mode: Mode,
+    /// When it is said to be fit to enforce; only of one in shadow.
+    #[serde(default)]
+    pub promote: Option<Promote>,
     /// Least events of the proof.
     pub min_events: u64,
     /// Confidence of the proof, in [0, 1); 0 switches the bound off.

@@ -64,6 +64,7 @@ pub(super) fn alone(policy: &Policy, marks: &Marks) -> Vec<Fault> {
     unused(policy, marks, &mut out);
     release(policy, marks, &mut out);
     silence(policy, marks, &mut out);
+    super::promote::lint(policy, marks, &mut out);
     marks.warn(out)
 }
 

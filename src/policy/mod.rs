@@ -29,6 +29,7 @@ mod notifier_secrets;
 mod notifiers;
 mod per;
 mod plans;
+mod promote;
 mod quorum;
 mod quoted;
 mod releases;
@@ -57,7 +58,7 @@ pub use notifiers::{NOTICES, TEXTS};
 pub use render::render;
 pub use suite::{Case, EVENTS, Expectation, LoadedSuite, Point, Script, Suite, Tried, load_suite};
 
-use crate::model::{Mode, Policy, Short, Trigger};
+use crate::model::{Mode, Policy, Promote, Short, Trigger};
 use conditions::Known;
 use fault::{Draft, Faults, Page};
 use keys::{Keys, Reader};
@@ -216,6 +217,7 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
         &[
             "service",
             "mode",
+            "promote",
             "interval",
             "sources",
             "signals",
@@ -239,7 +241,8 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
     let signals = signals::read(keys.get("signals"), &sources, r);
     signals::ask(&mut sources, &signals);
     let known = Known::new(interval, sources, signals);
-    let triggers = triggers::read(keys.get("triggers"), mode, &known, r);
+    let promote = promote::read(&keys, Promote::default(), r);
+    let triggers = triggers::read(keys.get("triggers"), (mode, promote), &known, r);
     if triggers.is_empty() && !keys.has("triggers") {
         r.add(
             Draft::error("missing", keys.at.clone(), "the policy has no triggers")

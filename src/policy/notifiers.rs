@@ -20,7 +20,7 @@ use crate::model::{Notifier, NotifierKind, Rate, Secret};
 
 /// The notices whose texts can be replaced: the names of
 /// `guard::NoticeKind`, which this room may not see; a test holds them equal.
-pub const NOTICES: [&str; 18] = [
+pub const NOTICES: [&str; 19] = [
     "opened",
     "asked",
     "decided",
@@ -38,6 +38,7 @@ pub const NOTICES: [&str; 18] = [
     "escalated",
     "acknowledged",
     "closed",
+    "fit",
     "test",
 ];
 

@@ -6,8 +6,8 @@ use super::conditions::Known;
 use super::fault::Draft;
 use super::item::Item;
 use super::keys::{Keys, LONGEST, Reader};
-use super::{names, show};
-use crate::model::{Approve, Condition, Mode, Otherwise, Response, Severity, Trigger};
+use super::{names, promote, show};
+use crate::model::{Approve, Condition, Mode, Otherwise, Promote, Response, Severity, Trigger};
 
 /// Rows per policy: each is judged at every tick.
 const MOST_TRIGGERS: usize = 1000;
@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "plan",
     "approve",
     "mode",
+    "promote",
     "min_events",
     "confidence",
     "coverage",
@@ -32,10 +33,11 @@ const DEFAULT_BLIND_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The least default of `max_gap`: a restart of the agent takes less.
 const LEAST_MAX_GAP: Duration = Duration::from_secs(15);
 
-/// All triggers that can be read, in the file's order.
+/// All triggers that can be read, in the file's order, with what the policy says
+/// for all of them.
 pub(super) fn read(
     item: Option<Item<'_>>,
-    mode: Mode,
+    policy: (Mode, Option<Promote>),
     known: &Known,
     r: &mut Reader,
 ) -> Vec<Trigger> {
@@ -43,12 +45,17 @@ pub(super) fn read(
     let mut triggers = Vec::with_capacity(items.len());
     triggers.extend(items.iter().filter_map(|item| {
         names::name(item, r);
-        trigger(item, mode, known, r)
+        trigger(item, policy, known, r)
     }));
     triggers
 }
 
-fn trigger(item: &Item<'_>, policy: Mode, known: &Known, r: &mut Reader) -> Option<Trigger> {
+fn trigger(
+    item: &Item<'_>,
+    (policy, of_all): (Mode, Option<Promote>),
+    known: &Known,
+    r: &mut Reader,
+) -> Option<Trigger> {
     let keys = item.table(format!("trigger `{}`", item.key), KEYS, r)?;
     let when = keys
         .need("when", "\"error_rate > 5% for 15m\"", r)
@@ -69,6 +76,7 @@ fn trigger(item: &Item<'_>, policy: Mode, known: &Known, r: &mut Reader) -> Opti
         .string("plan", r)
         .unwrap_or_else(|| super::plans::DEFAULT.to_owned());
     let mode = mode(&keys, policy, r);
+    let promote = promote::read(&keys, of_all.unwrap_or_default(), r).or(of_all);
     let min_events = keys.count("min_events", 1..=1_000_000_000, r).unwrap_or(20);
     let confidence = share(
         &keys,
@@ -91,6 +99,7 @@ fn trigger(item: &Item<'_>, policy: Mode, known: &Known, r: &mut Reader) -> Opti
         response: response?,
         plan,
         mode,
+        promote: promote.filter(|_| mode == Mode::Shadow),
         min_events,
         confidence,
         coverage,

@@ -66,7 +66,7 @@ const fn what(kind: NoticeKind) -> What {
         NoticeKind::Acknowledged => What::Acknowledge,
         NoticeKind::SeesAgain | NoticeKind::Closed => What::Resolve,
         NoticeKind::Frozen | NoticeKind::FreezeEnding => What::Change,
-        NoticeKind::StepDone | NoticeKind::Update => What::Nothing,
+        NoticeKind::StepDone | NoticeKind::Update | NoticeKind::Fit => What::Nothing,
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod incidents;
+pub mod ledger;
 pub mod note;
 mod notice;
 pub mod report;

@@ -56,6 +56,7 @@ pub fn line(note: &Note) -> String {
         What::Drilled => format!("drill: {}", reason()),
         What::Distrusted => format!("acting stopped: {}", reason()),
         What::LostTrack
+        | What::Fit
         | What::Release
         | What::Declared
         | What::Judged

@@ -223,6 +223,10 @@ impl NoticeView {
             NoticeKind::Escalated => "a person is NEEDED".into(),
             NoticeKind::Acknowledged => "somebody looks after it".into(),
             NoticeKind::Closed => "the incident is closed".into(),
+            NoticeKind::Fit => match trigger {
+                Some(t) => format!("{t} is fit to enforce"),
+                None => "fit to enforce".into(),
+            },
             NoticeKind::Test => "a TEST, nothing has happened".into(),
         }
     }
@@ -239,7 +243,10 @@ impl NoticeView {
             lines.extend(self.proven());
             lines.extend(self.duration());
             lines.extend(self.row());
-        } else if matches!(kind, NoticeKind::Blind | NoticeKind::SeesAgain) {
+        } else if matches!(
+            kind,
+            NoticeKind::Blind | NoticeKind::SeesAgain | NoticeKind::Fit
+        ) {
             // Nothing was caused yet: the row that guards nothing meanwhile.
             lines.extend(self.row());
         } else {
@@ -391,6 +398,7 @@ const fn part(kind: NoticeKind) -> &'static str {
         | NoticeKind::FreezeEnding
         | NoticeKind::Acknowledged
         | NoticeKind::Closed
+        | NoticeKind::Fit
         | NoticeKind::Test => "Your part",
     }
 }
@@ -502,7 +510,10 @@ mod tests {
             kind,
             NoticeKind::Frozen | NoticeKind::FreezeEnding | NoticeKind::Test
         );
-        let blind = matches!(kind, NoticeKind::Blind | NoticeKind::SeesAgain);
+        let blind = matches!(
+            kind,
+            NoticeKind::Blind | NoticeKind::SeesAgain | NoticeKind::Fit
+        );
         let measured = about_a_trigger && !blind;
         let unread = Cause {
             value: None,
@@ -582,6 +593,11 @@ mod tests {
                 "",
             ),
             NoticeKind::SeesAgain => ("can judge again", "", ""),
+            NoticeKind::Fit => (
+                "payment-failure is fit to enforce: judged for 14d, 241921 evaluations, fires: 2, false ones: 0; the policy asks for 14d, 10000 evaluations, false ones: at most 0",
+                "Nothing changes by itself: who wants it to act sets `mode = \"enforce\"`.",
+                "backstop shadow checkout",
+            ),
             NoticeKind::Frozen => (
                 "frozen by ada for 1h: migration",
                 "It goes on judging and telling, and does not act.",

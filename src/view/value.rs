@@ -181,6 +181,18 @@ pub fn span(d: Duration) -> String {
     Short(d).to_string()
 }
 
+/// A long span, to its two largest units: `14d`, `3d4h`, `4h10m`, `42s`.
+#[must_use]
+pub fn days(d: Duration) -> String {
+    let s = d.as_secs();
+    let unit = match s {
+        86_400.. => 3600,
+        3600.. => 60,
+        _ => 1,
+    };
+    span(Duration::from_secs(s - s % unit))
+}
+
 /// A moment as RFC 3339 in UTC, to the second: `2026-11-21T08:30:00Z`.
 /// Moments beyond the years that a calendar has are shown as its last one.
 #[must_use]

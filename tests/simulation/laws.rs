@@ -12,6 +12,7 @@ use backstop::model::Outcome::Scraped;
 use backstop::model::{Approve, Mode, Moment, Otherwise, Response, Sample, Standing, Unit, Word};
 
 use crate::policies::SERVICE;
+use crate::shadow::Shadow;
 
 #[derive(Default)]
 pub(crate) struct Laws {
@@ -44,6 +45,8 @@ pub(crate) struct Laws {
     good: Option<BTreeSet<String>>,
     /// Steps whose program was started.
     started: BTreeSet<(u64, usize, u32)>,
+    /// The shadow ledger, kept a second time.
+    pub(crate) shadow: Shadow,
     pub(crate) runs: u64,
     pub(crate) cured: u64,
 }
@@ -51,6 +54,7 @@ pub(crate) struct Laws {
 impl Laws {
     /// What the world is about to tell the engine.
     pub(crate) fn hear(&mut self, at: Moment, guarded: bool, event: &Event) {
+        self.shadow.hear(event);
         if !guarded {
             return;
         }
@@ -136,6 +140,7 @@ impl Laws {
         };
         Self::law_2_one_open_run(service);
         self.law_15(service, commands);
+        self.shadow.check(now, service, &self.seen, commands);
         for record in &service.runs {
             if record.ticket > self.last_ticket {
                 self.last_ticket = record.ticket;

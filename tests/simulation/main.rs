@@ -9,6 +9,7 @@
 mod laws;
 mod policies;
 mod rng;
+mod shadow;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +22,7 @@ use backstop::model::{Current, HowEnded, Moment};
 use laws::Laws;
 use policies::SERVICE;
 use rng::Rng;
+use shadow::Shadow;
 use world::World;
 
 /// Ticks of trouble, and of quiet after it.
@@ -34,6 +36,8 @@ struct Simulation {
     engine: Engine,
     /// What a power cut would leave: the state after the last decision.
     durable: Snapshot,
+    /// What was seen of the shadow ledger up to there.
+    durable_shadow: Shadow,
     /// Goes on from a snapshot beside the engine: law 10.
     twin: Option<Engine>,
     /// Plays what never was, beside the engine: law 16.
@@ -54,6 +58,7 @@ impl Simulation {
             laws: Laws::default(),
             engine: Engine::new(),
             durable: Snapshot::default(),
+            durable_shadow: Shadow::default(),
             twin: None,
             understudy: None,
             journal: Vec::new(),
@@ -113,6 +118,7 @@ impl Simulation {
         self.laws.check(&mut self.engine, Some(before), &commands);
         if !minor || !commands.is_empty() {
             self.durable = self.engine.snapshot();
+            self.durable_shadow = self.laws.shadow.clone();
         }
         self.commands.push(commands.clone());
         for command in commands {
@@ -158,6 +164,7 @@ impl Simulation {
     /// The agent dies and starts again, some time later.
     fn restart(&mut self) {
         let state = if self.rng.one_in(2) {
+            self.laws.shadow = self.durable_shadow.clone();
             self.durable.clone()
         } else {
             self.engine.snapshot()
@@ -292,8 +299,12 @@ fn roundtrip(engine: &Engine) -> Snapshot {
     serde_json::from_str(&text).unwrap()
 }
 
-/// One seed; returns how many runs it saw and how many of them cured.
-fn simulate(seed: u64) -> (u64, u64) {
+/// What was seen: runs, those of them that cured, fires in shadow, and triggers
+/// that became fit to enforce.
+type Seen = [u64; 4];
+
+/// One seed.
+fn simulate(seed: u64) -> Seen {
     let mut simulation = Simulation::new(seed);
     for _ in 0..CHAOS {
         simulation.tick();
@@ -304,7 +315,8 @@ fn simulate(seed: u64) -> (u64, u64) {
     if seed.is_multiple_of(16) {
         settle(&mut simulation);
     }
-    (simulation.laws.runs, simulation.laws.cured)
+    let laws = &simulation.laws;
+    [laws.runs, laws.cured, laws.shadow.fires, laws.shadow.fit]
 }
 
 /// Law 13: with healthy samples and no person, everything settles.
@@ -334,14 +346,13 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn the_laws_hold_for_every_seed() {
     if let Some(seed) = number("BACKSTOP_SEED") {
-        let (runs, cured) = simulate(seed);
-        println!("seed {seed}: {runs} runs, {cured} cured");
+        let [runs, cured, fires, fit] = simulate(seed);
+        println!("seed {seed}: {runs} runs, {cured} cured, {fires} in shadow, {fit} fit");
         return;
     }
     let seeds = number("BACKSTOP_SEEDS").unwrap_or(2000);
     let next = AtomicU64::new(0);
-    let runs = AtomicU64::new(0);
-    let cured = AtomicU64::new(0);
+    let seen: [AtomicU64; 4] = Default::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -352,9 +363,10 @@ fn the_laws_hold_for_every_seed() {
                         return;
                     }
                     match catch_unwind(AssertUnwindSafe(|| simulate(seed))) {
-                        Ok((r, c)) => {
-                            runs.fetch_add(r, Ordering::Relaxed);
-                            cured.fetch_add(c, Ordering::Relaxed);
+                        Ok(more) => {
+                            for (all, more) in seen.iter().zip(more) {
+                                all.fetch_add(more, Ordering::Relaxed);
+                            }
                         }
                         Err(fault) => {
                             next.store(seeds, Ordering::Relaxed);
@@ -366,9 +378,11 @@ fn the_laws_hold_for_every_seed() {
             });
         }
     });
-    let (runs, cured) = (runs.into_inner(), cured.into_inner());
-    println!("{seeds} seeds: {runs} runs, {cured} cured");
+    let [runs, cured, fires, fit] = seen.map(AtomicU64::into_inner);
+    println!("{seeds} seeds: {runs} runs, {cured} cured, {fires} in shadow, {fit} fit");
     // A simulation in which nothing happens proves nothing.
     assert!(runs > seeds / 10, "only {runs} runs in {seeds} seeds");
     assert!(cured > seeds / 50, "only {cured} cures in {seeds} seeds");
+    assert!(fires > seeds / 10, "only {fires} fires in shadow");
+    assert!(fit > seeds / 10, "only {fit} triggers were fit");
 }

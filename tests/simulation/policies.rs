@@ -85,6 +85,18 @@ query = "sum(errors) / sum(requests)"
 "#,
         );
     }
+    let promote = |rng: &mut Rng| {
+        format!(
+            "promote = {{ after = \"{}\", evaluations = {}, false_fires = {} }}\n",
+            rng.pick(&["1m", "5m", "15m"]),
+            rng.pick(&[1, 20, 100]),
+            rng.pick(&[0, 1, 5]),
+        )
+    };
+    if rng.one_in(2) {
+        let rule = promote(rng);
+        text.insert_str(0, &rule);
+    }
     let hold = |rng: &mut Rng| {
         (*rng.pick(&[
             "",
@@ -126,6 +138,10 @@ query = "sum(errors) / sum(requests)"
         }
         if mode == "enforce" && rng.one_in(6) {
             text.push_str("mode = \"shadow\"\n");
+        }
+        if rng.one_in(4) {
+            let rule = promote(rng);
+            text.push_str(&rule);
         }
         if rng.one_in(6) {
             text.push_str("plan = \"validate\"\n");

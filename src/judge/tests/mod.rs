@@ -173,6 +173,7 @@ pub(super) fn policy(triggers: &[(&str, &str)]) -> Policy {
                 max_gap: (when.hold.span() / 5).max(secs(20)),
                 clear_for: secs(120),
                 blind_after: secs(300),
+                promote: None,
                 when,
             }
         })

@@ -17,6 +17,7 @@ use crate::model::{Moment, Trigger, Value};
 mod drill;
 mod incident;
 mod release;
+mod shadow;
 mod source;
 mod text;
 mod trigger;
@@ -24,6 +25,7 @@ mod trigger;
 pub use drill::DrillStatus;
 pub use incident::{HeldStatus, IncidentBrief, QuestionStatus, RunStatus};
 pub use release::{FreezeStatus, PlanStatus, ReleaseStatus, SaidStatus};
+pub use shadow::{PromoteStatus, ShadowStatus};
 pub use source::{SignalStatus, SourceStatus};
 pub use trigger::{FindingStatus, TriggerStatus};
 
@@ -149,6 +151,11 @@ impl Desk<'_> {
     fn left(&self, until: Moment) -> String {
         rounded(until.since(self.now))
     }
+}
+
+/// A trigger's row of the shadow ledger; `None` when it is not in shadow.
+pub(super) fn shadow_of(service: &Service, now: Moment, trigger: &Trigger) -> Option<ShadowStatus> {
+    ShadowStatus::new(&Desk { service, now }, trigger)
 }
 
 /// Whole seconds: a status is read by people.

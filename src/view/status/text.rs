@@ -111,6 +111,19 @@ impl ServiceStatus {
         if let Some(drill) = &self.drill {
             drill.text(out, style);
         }
+        for trigger in &self.triggers {
+            let Some(shadow) = &trigger.shadow else {
+                continue;
+            };
+            if shadow.promote.is_some() || shadow.fires > 0 {
+                let tone = match shadow.fit {
+                    Some(true) => Tone::Good,
+                    Some(false) | None => Tone::Plain,
+                };
+                let text = format!("{}: {}", trigger.trigger, shadow.said);
+                style.field(out, "shadow", tone, &text);
+            }
+        }
         for source in &self.sources {
             let tone = match source.state.as_str() {
                 "up" | "read" | "told" => continue,

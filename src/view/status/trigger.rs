@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::source::health;
-use super::{Desk, TEXT, millis, number, rounded};
+use super::{Desk, ShadowStatus, TEXT, millis, number, rounded};
 use crate::judge::{Judgement, SourceHealth};
 use crate::model::{Finding, Hold, NoReading, Response, Trigger, Unit, Verdict};
 use crate::view::notice::{mode, pair};
@@ -58,6 +58,9 @@ pub struct TriggerStatus {
     pub fired: Option<String>,
     /// Fired and dealt with: it opens no new incident until it is resolved.
     pub dealt_with: bool,
+    /// What it would have done; null for one that enforces.
+    #[serde(default)]
+    pub shadow: Option<ShadowStatus>,
     /// What to know about it now, in a sentence.
     pub why: String,
 }
@@ -105,6 +108,7 @@ impl TriggerStatus {
             },
             fired: judgement.fired.map(|f| desk.time(f)),
             dealt_with,
+            shadow: ShadowStatus::new(desk, trigger),
             why: String::new(),
         };
         status.why = why(desk, trigger, judgement, &status);
