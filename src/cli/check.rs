@@ -16,7 +16,8 @@ use crate::policy::{Fault, lint_live, lint_with_config, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Policy files, or directories of them; by default those of the agent.
+    /// Policy files, or directories of them, without what is in directories
+    /// below; by default those of the agent.
     paths: Vec<PathBuf>,
     /// The agent's config, for notifiers and roles.
     #[arg(long, value_name = "FILE")]

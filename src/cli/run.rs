@@ -8,7 +8,7 @@ use crate::agent::{self, Setup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The directory of policies.
+    /// The directory of policies; directories in it are not read.
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
     /// The agent's config; without one everything has a default.

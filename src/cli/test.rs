@@ -12,7 +12,8 @@ use crate::replay::{Difference, Tested, test};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Test files, the policies that they test, or directories.
+    /// Test files, the policies that they test, or directories of them, without
+    /// what is in directories below.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// How to write the result.

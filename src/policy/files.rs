@@ -384,13 +384,17 @@ mod tests {
     }
 
     #[test]
-    fn only_policies_of_the_directory_itself_are_read() {
+    fn only_files_of_the_directory_itself_are_read() {
         let dir = Dir::new("folder");
         for name in ["b.toml", "b.test.toml", ".b.toml", "b.toml~", "notes.md"] {
             dir.write(name, MINIMAL.as_bytes(), 0o644);
         }
         fs::create_dir(dir.0.join("agent.toml")).unwrap();
         symlink(dir.0.join("b.toml"), dir.0.join("a.toml")).unwrap();
+        fs::create_dir(dir.0.join("recipes")).unwrap();
+        for name in ["recipes/c.toml", "recipes/c.test.toml"] {
+            dir.write(name, MINIMAL.as_bytes(), 0o644);
+        }
         let folder = read_folder(&dir.0, Writable::Refuse);
         let names: Vec<_> = folder
             .files
@@ -398,6 +402,7 @@ mod tests {
             .map(|f| f.path.file_name().unwrap())
             .collect();
         assert_eq!(names, ["a.toml", "b.toml"]);
+        assert_eq!(suite_paths(&dir.0).unwrap(), [dir.0.join("b.test.toml")]);
         // And one service is one policy's.
         assert!(folder.files[0].loaded.policy.is_some());
         let twin = &folder.files[1].loaded;
