@@ -9,10 +9,6 @@ use super::Labelled;
 use crate::judge::Fire;
 use crate::model::Moment;
 
-/// How long before an incident's beginning a fire may be and yet be of it: people
-/// write down when they noticed. What stands for longer has fired at nothing.
-const EARLY: Duration = Duration::from_mins(10);
-
 /// A choice against the labelled incidents.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
@@ -20,8 +16,8 @@ pub struct Score {
     pub caught: usize,
     /// Incidents of which it said nothing, or was wrong already.
     pub missed: usize,
-    /// Fires that came during an incident, or at most ten minutes before one
-    /// and stood when it began.
+    /// Fires that came during an incident, or before one and stood in it for at
+    /// least as long as before it.
     pub true_fires: usize,
     /// All other fires.
     pub false_fires: usize,
@@ -52,12 +48,16 @@ fn stood_in(fire: &Fire, end: Moment, incident: &Labelled) -> bool {
     at < incident.to && until >= incident.from
 }
 
-/// The first incident that a fire is of. One that came long before and stands
-/// is of none: a choice that always stands would be right about everything.
+/// The first incident that a fire is of. One that came before it is of it where
+/// people may well have noticed late: a choice that always stands would else be
+/// right about everything.
 pub(super) fn incident_of(fire: &Fire, end: Moment, incidents: &[Labelled]) -> Option<usize> {
-    incidents
-        .iter()
-        .position(|incident| stood_in(fire, end, incident) && incident.from.since(fire.at) <= EARLY)
+    let (at, until) = stood(fire, end);
+    incidents.iter().position(|incident| {
+        let before = incident.from.since(at);
+        let in_it = until.min(incident.to).since(incident.from.max(at));
+        stood_in(fire, end, incident) && in_it >= before
+    })
 }
 
 impl Score {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fire_is_true_if_it_stood_during_an_incident() {
+    fn a_fire_is_true_if_it_came_during_an_incident() {
         let incidents = [incident(100, 200), incident(500, 600), incident(900, 950)];
         let fires = [
             fire(90, Some(100)),
@@ -169,11 +169,11 @@ mod tests {
         let score = Score::new(&fires, &incidents, (at(0), at(1000)));
         // The last stands to the end, and so through the third incident.
         assert_eq!((score.caught, score.missed), (3, 0));
-        assert_eq!((score.true_fires, score.false_fires), (3, 1));
-        // It stood when the first began, 60 s in the second, stood in the third.
-        assert_eq!(score.detect_seconds, Some(20.0));
-        assert!((score.saved_seconds - (100.0 + 40.0 + 50.0)).abs() < 1e-9);
-        assert!((score.false_fires_a_month - 2592.0).abs() < 1e-9);
+        assert_eq!((score.true_fires, score.false_fires), (2, 2));
+        // 40 s in the first, 60 s in the second, and it stood in the third.
+        assert_eq!(score.detect_seconds, Some(100.0 / 3.0));
+        assert!((score.saved_seconds - (60.0 + 40.0 + 50.0)).abs() < 1e-9);
+        assert!((score.false_fires_a_month - 5184.0).abs() < 1e-9);
         let never = Score::new(&[], &incidents, (at(0), at(1000)));
         assert_eq!((never.precision, never.detect_seconds), (None, None));
         assert_eq!((never.caught, never.missed), (0, 3));
@@ -181,18 +181,19 @@ mod tests {
 
     #[test]
     fn what_stood_long_before_an_incident_is_no_catch_of_it() {
-        let incidents = [incident(1000, 2000), incident(3000, 4000)];
-        let span = (at(0), at(9000));
-        let always = Score::new(&[fire(300, None)], &incidents, span);
-        assert_eq!((always.caught, always.false_fires), (0, 1));
-        assert_eq!(always.precision, Some(0.0));
-        // Ten minutes before the label is the same incident, noticed late.
-        let early = Score::new(&[fire(400, Some(1000))], &incidents, span);
-        assert_eq!((early.caught, early.false_fires), (1, 0));
-        assert_eq!(early.detect_seconds, Some(0.0));
-        // It was over when the incident began.
-        let before = Score::new(&[fire(900, Some(999))], &incidents, span);
-        assert_eq!((before.caught, before.false_fires), (0, 1));
+        let incidents = [incident(1000, 1400), incident(3000, 4000)];
+        let scored = |from, until| {
+            let score = Score::new(&[fire(from, until)], &incidents, (at(0), at(9000)));
+            (score.caught, score.false_fires, score.detect_seconds)
+        };
+        assert_eq!(scored(300, None), (0, 1, None));
+        // It stood as long in it as before it: the same trouble, noticed late.
+        assert_eq!(scored(800, Some(1200)), (1, 0, Some(0.0)));
+        assert_eq!(scored(800, Some(1199)), (0, 1, None));
+        // What comes after its beginning is of it, however soon it is over.
+        assert_eq!(scored(1000, Some(1000)), (1, 0, Some(0.0)));
+        assert_eq!(scored(1399, Some(1400)), (1, 0, Some(399.0)));
+        assert_eq!(scored(1400, Some(1500)), (0, 1, None));
     }
 
     #[test]
