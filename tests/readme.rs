@@ -23,7 +23,8 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 fn chapter(heading: &str) -> &'static str {
     let begin = format!("\n## {heading}\n");
     let (_, rest) = README.split_once(&begin).expect(heading);
-    rest.split_once("\n## ").map_or(rest, |(chapter, _)| chapter)
+    rest.split_once("\n## ")
+        .map_or(rest, |(chapter, _)| chapter)
 }
 
 /// The words of a command line: quotes keep words together, `#` begins a remark.
@@ -49,9 +50,12 @@ fn every_command_line_of_the_readme_is_taken() {
     let mut lines = 0;
     for block in blocks(README, "console") {
         let typed = block.lines().filter_map(|line| {
-            line.strip_prefix("$ backstop ")
-                .or_else(|| line.strip_prefix("# backstop "))
+            let prompt = line.strip_prefix("$ ").or(line.strip_prefix("# "))?;
+            Some(prompt.split(" && ").flat_map(|part| part.split(" | ")))
         });
+        let typed = typed
+            .flatten()
+            .filter_map(|part| part.strip_prefix("backstop "));
         for line in typed {
             lines += 1;
             let taken = Command::new(env!("CARGO_BIN_EXE_backstop"))
@@ -144,7 +148,7 @@ fn the_readme_has_every_metric_with_its_help() {
 fn the_readme_links_every_shipped_policy() {
     for dir in ["policies", "policies/recipes"] {
         let mut policies = 0;
-        for entry in std::fs::read_dir(dir).unwrap() {
+        for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let name = path.to_str().unwrap();
             if path.is_dir() || name.ends_with(".test.toml") {
