@@ -339,6 +339,23 @@ fn a_contradiction_outweighs_whatever_else_is_said() {
 }
 
 #[test]
+fn in_shadow_a_false_alarm_can_be_said_to_be_one() {
+    let mut world = World::new(POLICY);
+    world.fire();
+    world.answer(false);
+    assert_eq!(world.last().ruling, Ruling::False);
+    let answered = |note: &&Note| note.what == What::Answered;
+    let note = world.notes.iter().find(answered).unwrap();
+    let said = "alice rejected: nothing is being asked, the shadow ledger has it";
+    assert_eq!(note.reason, said);
+    // The incident goes on, and what comes when its hour is over is ignored.
+    world.wait(3600);
+    world.answer(false);
+    assert_eq!(world.said(What::AnswerIgnored), 1);
+    assert_eq!(world.last().acts.len(), 1);
+}
+
+#[test]
 fn what_is_said_after_the_hour_is_about_no_fire() {
     let mut world = World::new(POLICY);
     world.fire();

@@ -142,10 +142,11 @@ impl Service {
         Some(row)
     }
 
-    /// Somebody did something about an incident.
-    pub(crate) fn witness_of(&mut self, incident: u64, act: &Act) {
+    /// Somebody did something about an incident. Whether a trigger in shadow
+    /// fired in it within the hour.
+    pub(crate) fn witness_of(&mut self, incident: u64, act: &Act) -> bool {
         self.ledger
-            .witness(act, |fire| fire.incident == Some(incident));
+            .witness(act, |fire| fire.incident == Some(incident))
     }
 
     /// Somebody did something that is about whatever fired in the last hour.

@@ -67,9 +67,14 @@ impl Service {
         let Answer { by, role, .. } = *answer;
         let said = answer.in_words();
         let Some(question) = self.phase.question_mut() else {
+            if self.witnessed(answer, desk.at) {
+                // A false alarm in shadow can be said to be one.
+                let kept = format!("{said}: nothing is being asked, the shadow ledger has it");
+                self.note(What::Answered, None, None, &kept, desk);
+                return;
+            }
             let ignored = format!("{said}, but nothing is being asked");
             self.note(What::AnswerIgnored, None, None, &ignored, desk);
-            self.witnessed(answer, desk.at);
             return;
         };
         if answer.link.is_some_and(|number| number != question.number) {
@@ -132,15 +137,16 @@ impl Service {
     }
 
     /// What triggers in shadow fired in the open incident, people answered.
-    fn witnessed(&mut self, answer: &Answer<'_>, at: Moment) {
+    /// Whether one fired within the hour.
+    fn witnessed(&mut self, answer: &Answer<'_>, at: Moment) -> bool {
         let did = if answer.approve {
             Did::Approved
         } else {
             Did::Rejected
         };
-        if let Some(number) = self.incident.as_ref().map(|i| i.number) {
-            self.witness_of(number, &Act::new(at, did, Some(&answer.by.name), ""));
-        }
+        let act = Act::new(at, did, Some(&answer.by.name), "");
+        let open = self.incident.as_ref().map(|i| i.number);
+        open.is_some_and(|number| self.witness_of(number, &act))
     }
 
     /// A link was followed when the incident was over.

@@ -374,7 +374,8 @@ impl Probation {
     }
 
     /// Somebody did something that is about some fires.
-    fn witness(&mut self, act: &Act, about: impl Fn(&Fire) -> bool) {
+    fn witness(&mut self, act: &Act, about: impl Fn(&Fire) -> bool) -> bool {
+        let mut heard = false;
         let young = self.fires.iter_mut().rev();
         for fire in young.take_while(|fire| fire.hears(act.at)) {
             if !about(fire) {
@@ -390,7 +391,9 @@ impl Probation {
             if fire.acts.len() < Fire::ACTS {
                 fire.acts.push(act.clone());
             }
+            heard = true;
         }
+        heard
     }
 }
 
@@ -435,11 +438,14 @@ impl Ledger {
         self.rows = in_shadow(policy).map(&mut row).collect();
     }
 
-    /// Somebody did something: it is about the fires of the hour before.
-    pub(super) fn witness(&mut self, act: &Act, about: impl Fn(&Fire) -> bool) {
+    /// Somebody did something: it is about the fires of the hour before. Whether
+    /// there were any.
+    pub(super) fn witness(&mut self, act: &Act, about: impl Fn(&Fire) -> bool) -> bool {
+        let mut heard = false;
         for row in &mut self.rows {
-            row.witness(act, &about);
+            heard |= row.witness(act, &about);
         }
+        heard
     }
 }
 
