@@ -10,7 +10,7 @@ use backstop::guard::{
     Command, Deed, Did, Engine, Event, Fire, Freeze, Gate, Note, Notice, NoticeKind, Person,
     Probation, Ruling, Snapshot, What,
 };
-use backstop::model::{Gap, GapKind, Moment, Outcome, Policy, Word};
+use backstop::model::{Gap, GapKind, Moment, Outcome, Policy, Promote, Word};
 use backstop::view::ledger::LedgerView;
 use backstop::view::{NoticeView, Status, Style};
 
@@ -613,4 +613,29 @@ fn status_and_ledger_say_it_in_words() {
     let json = serde_json::to_value(&ledger).unwrap();
     assert_eq!(json[0]["triggers"][0]["fires"][0]["ruling"], "confirmed");
     assert_eq!(json[0]["triggers"][0]["shadow"]["fit"], false);
+}
+
+#[test]
+fn what_a_trigger_leaves_out_is_the_policy_s_and_what_that_leaves_out_has_defaults() {
+    let rule = |text: &str| {
+        let loaded = backstop::policy::load("shop.toml", text);
+        let policy = loaded.policy.unwrap();
+        policy.triggers[0].promote
+    };
+    let plain = POLICY.replace("promote  = { after = \"2h\", evaluations = 1000 }", "");
+    assert_eq!(rule(&plain), None);
+    let own = plain.replace("clear_for = ", "promote = {}\nclear_for = ");
+    assert_eq!(rule(&own), Some(Promote::default()));
+    let both = POLICY.replace(
+        "clear_for = ",
+        "promote = { false_fires = 3 }\nclear_for = ",
+    );
+    let expected = Promote {
+        after: Duration::from_hours(2),
+        evaluations: 1000,
+        false_fires: 3,
+    };
+    assert_eq!(rule(&both), Some(expected));
+    let enforce = POLICY.replace("interval = ", "mode = \"enforce\"\ninterval = ");
+    assert_eq!(rule(&enforce), None);
 }

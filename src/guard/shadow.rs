@@ -240,14 +240,15 @@ impl Counts {
     /// Fires of which it is not known yet what they were worth.
     #[must_use]
     pub const fn open(&self) -> u64 {
-        self.fires - self.confirmed - self.refuted
+        let ruled = self.confirmed.saturating_add(self.refuted);
+        self.fires.saturating_sub(ruled)
     }
 
     fn ruled(&mut self, fire: &mut Fire, ruling: Ruling) {
         match fire.ruling {
             Ruling::Open => {}
-            Ruling::Confirmed => self.confirmed -= 1,
-            Ruling::False => self.refuted -= 1,
+            Ruling::Confirmed => self.confirmed = self.confirmed.saturating_sub(1),
+            Ruling::False => self.refuted = self.refuted.saturating_sub(1),
         }
         match ruling {
             Ruling::Open => {}
@@ -305,7 +306,8 @@ impl Probation {
             self.evaluations += 1;
             let gap = self.last.map(|last| at.since(last));
             let gap = gap.filter(|gap| *gap <= max_gap).unwrap_or_default();
-            self.watched_ms += u64::try_from(gap.as_millis()).unwrap_or(0);
+            let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(0);
+            self.watched_ms = self.watched_ms.saturating_add(gap_ms);
             self.last = Some(at);
         }
         if self.counts.open() > 0 {
