@@ -62,6 +62,25 @@ fn an_incident_that_the_state_has_forgotten_is_told_from_the_journal() {
 }
 
 #[test]
+fn the_report_of_an_open_incident_has_its_curve() {
+    let mut host = Host::new("open");
+    host.release("good");
+    let policy = harmless().replace(
+        "for 1m\"\nseverity = \"critical\"",
+        "for 1s\"\nseverity = \"low\"",
+    );
+    host.write("shop.toml", &policy);
+    host.start();
+    host.until_ticks(8);
+    host.release("bad");
+    host.until("opened");
+    let (code, report) = host.order(&["report", "1"]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("| Closed | still open |"), "{report}");
+    assert!(report.contains("; errors fires at > 5%\n"), "{report}");
+}
+
+#[test]
 fn a_report_has_the_curve_of_what_happened_and_no_markup_from_outside() {
     let mut host = Host::new("report");
     host.release("good");

@@ -58,10 +58,14 @@ impl Keeper {
                 let policies: BTreeMap<_, _> = services
                     .map(|(name, service)| (name.clone(), Arc::clone(&service.policy)))
                     .collect();
+                // The journal has the whole of an incident when that is closed.
+                let services = self.engine.state().services.values();
+                let mut open = services.filter_map(|service| service.incident.as_ref());
+                let open = open.find(|open| open.number == incident).cloned();
                 self.errands.spawn_blocking(move || {
                     let mut found = chronicle(&state, incident);
                     if let Some(found) = found.as_mut().filter(|_| samples)
-                        && let Some(incident) = &found.incident
+                        && let Some(incident) = found.incident.as_ref().or(open.as_ref())
                         && let Some(policy) = found
                             .policy
                             .as_ref()
