@@ -12,7 +12,9 @@ mod shop;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use backstop::guard::Event;
 use backstop::journal::Body;
@@ -395,4 +397,45 @@ fn an_executed_drill_is_a_run_that_blames_no_release_and_is_marked_everywhere() 
     let (code, said) = host.order(&["drill", "shop", "--execute"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("frozen by"), "{said}");
+}
+
+#[test]
+fn each_point_is_printed_as_soon_as_it_is_known() {
+    let mut host = host("told");
+    // In shadow, so that what is to go wrong below goes no further.
+    let text = policy()
+        .replace("mode = \"enforce\"", "mode = \"shadow\"")
+        .replace("error_rate < 5% for 1s", "app is down")
+        .replace("within = \"20s\"", "within = \"5m\"");
+    host.write("shop.toml", &text);
+    host.order(&["reload"]);
+    let mut drill = Command::new(env!("CARGO_BIN_EXE_backstop"))
+        .arg("--socket")
+        .arg(host.dir.join("control.sock"))
+        .args(["drill", "shop"])
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(drill.stdout.take().unwrap()).lines();
+    let mut until = |parts: &[&str]| -> Vec<String> {
+        let mut told: Vec<String> = Vec::new();
+        let there = |told: &[String], part: &&str| told.iter().any(|line| line.contains(part));
+        while !parts.iter().all(|part| there(&told, part)) {
+            told.push(lines.next().unwrap().unwrap());
+        }
+        told
+    };
+    let told = until(&["traffic is served: holds", "good (at once): delivered"]);
+    assert_eq!(told[0], "  part    verdict  took   what");
+    assert_eq!(told[1], "  gate    ok       –      freeze: open");
+    assert!(!told.iter().any(|line| line.contains("app is down")));
+    assert_eq!(host.count("drilled"), 0, "it goes on");
+    host.close_shop();
+    let told = until(&["shop: drill of plan rollback"]);
+    assert!(told[0].starts_with("  verify  ok "), "{told:#?}");
+    assert!(told[0].contains("app is down: holds"), "{told:#?}");
+    assert!(told.last().unwrap().ends_with(": passed"), "{told:#?}");
+    assert!(drill.wait().unwrap().success());
+    host.kill();
 }

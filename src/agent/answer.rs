@@ -46,7 +46,11 @@ impl Keeper {
             Request::Diagnosis(answer) => {
                 let _ = answer.send(self.diagnosis());
             }
-            Request::Drill { order, answer } => self.drill(&order, answer),
+            Request::Drill {
+                order,
+                points,
+                answer,
+            } => self.drill(&order, points, answer),
             Request::Chronicle {
                 incident,
                 samples,

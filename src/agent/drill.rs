@@ -11,10 +11,13 @@ use super::rehearsal::{Kit, conditions, rehearse};
 use crate::control::{DrillOrder, NoDrill};
 use crate::guard::{Drill, Event, Lookout, Sight};
 use crate::model::Moment;
-use crate::view::DrillReport;
+use crate::view::{DrillPoint, DrillReport};
 
 /// Where the report of a drill goes.
 pub(super) type Answer = oneshot::Sender<Result<Box<DrillReport>, NoDrill>>;
+
+/// Where its points go.
+pub(super) type Points = mpsc::UnboundedSender<DrillPoint>;
 
 /// What a drill that goes on looks out for.
 #[derive(Debug)]
@@ -35,8 +38,8 @@ pub(super) struct Rehearsed {
 
 impl Keeper {
     /// A person asks for a drill.
-    pub(super) fn drill(&mut self, order: &DrillOrder, answer: Answer) {
-        match self.kit(order) {
+    pub(super) fn drill(&mut self, order: &DrillOrder, points: Points, answer: Answer) {
+        match self.kit(order, points) {
             Err(no) => {
                 let _ = answer.send(Err(no));
             }
@@ -57,7 +60,7 @@ impl Keeper {
     }
 
     /// All that a drill needs; from now on its conditions are watched.
-    fn kit(&mut self, order: &DrillOrder) -> Result<Kit, NoDrill> {
+    fn kit(&mut self, order: &DrillOrder, points: Points) -> Result<Kit, NoDrill> {
         let service = order.service.as_str();
         if self.drills.contains_key(service) {
             let why = format!("a drill of {service} goes on already");
@@ -80,6 +83,7 @@ impl Keeper {
             by: order.by.clone(),
             config: std::sync::Arc::clone(&self.config),
             seen,
+            points,
             scenario: scenario.zip(understudy.flatten()),
             host: self.engine.state().host.clone(),
             began: self.clock.now(),

@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use super::socket::{Socket, explained, runtime};
 use super::{Done, Error, out};
 use crate::control::{Client, ClientError, Drill, MAX_DRILL, ScenarioText, Taken};
-use crate::view::DrillReport;
 use crate::view::incidents::IncidentView;
+use crate::view::{DrillPoint, DrillReport};
 
 /// How often an executed drill is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -62,11 +62,22 @@ pub(super) fn run(args: Args, socket: &Socket) -> Result<Done, Error> {
         execute: args.execute,
         reason: args.reason,
         scenario,
+        follow: false,
     };
     if drill.execute {
         return execute(&args.service, &drill, args.format, socket);
     }
-    let report = socket.ask(async |client| client.drill(&args.service, &drill).await)?;
+    let mut told = false;
+    let report = socket.ask(async |client| {
+        let tell = |point: &DrillPoint| {
+            if args.format == DrillFormat::Text {
+                // A reader that has gone changes nothing for the drill.
+                let _ = out::say(&point.text(!told, out::style()));
+                told = true;
+            }
+        };
+        client.drill(&args.service, &drill, tell).await
+    })?;
     say(&report, args.format)?;
     if let Some(why) = &report.not_durable {
         out::warn(&format!("a crash may make the agent forget this: {why}"));
@@ -80,7 +91,7 @@ pub(super) fn run(args: Args, socket: &Socket) -> Result<Done, Error> {
 
 fn say(report: &DrillReport, format: DrillFormat) -> Result<(), Error> {
     match format {
-        DrillFormat::Text => out::say(&report.text(out::style())),
+        DrillFormat::Text => out::say(&format!("\n{}", report.text(out::style()))),
         DrillFormat::Markdown => out::say(&report.markdown()),
         DrillFormat::Html => out::say(&report.html()),
         DrillFormat::Json => out::say_json(report),

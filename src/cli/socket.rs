@@ -13,6 +13,9 @@ use crate::control::{Client, ClientError};
 /// their own.
 const SYSTEM: &str = "/run/backstop/control.sock";
 
+/// What to look at when an answer is not understood.
+const VERSIONS: &str = "the agent may be of another version: compare `backstop --version` with what `backstop status --format json` says";
+
 /// Where the agent listens.
 #[derive(Clone, Debug)]
 pub(super) struct Socket(PathBuf);
@@ -96,7 +99,10 @@ pub(super) fn explained(error: &ClientError) -> Error {
         }
         ClientError::Nonsense { source, .. } => Error::failed(message)
             .because_of(Some(source))
-            .hint("the agent may be of another version: compare `backstop --version` with what `backstop status --format json` says"),
+            .hint(VERSIONS),
+        ClientError::Garbled { source, .. } => Error::failed(message)
+            .because_of(Some(source))
+            .hint(VERSIONS),
         ClientError::Refused { malformed, problem } => {
             let refused = if *malformed {
                 Error::usage(message)

@@ -11,10 +11,10 @@ use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::drill::{DRILL_PATIENCE, Drill};
+use super::drill::{DRILL_PATIENCE, Drill, DrillLine};
 use super::peer::group_name;
 use super::protocol::{Problem, Taken};
-use crate::view::DrillReport;
+use crate::view::{DrillPoint, DrillReport};
 
 /// How long an answer may take: longer than the agent itself waits.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -60,6 +60,14 @@ pub enum ClientError {
         socket: PathBuf,
         /// Why.
         source: reqwest::Error,
+    },
+    /// The answer is not one that this version understands, in one of its lines.
+    #[error("the agent on {} answers what this `backstop` does not understand", socket.display())]
+    Garbled {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        source: serde_json::Error,
     },
     /// The request was refused before it reached the agent's judgement.
     #[error("{}", problem.error)]
@@ -161,18 +169,44 @@ impl Client {
         Err(problem(StatusCode::CONFLICT, &bytes))
     }
 
-    /// Has a plan of a service rehearsed, and awaits the report.
+    /// Has a plan of a service rehearsed, tells of each point as soon as it is
+    /// known, and awaits the report.
     ///
     /// # Errors
     ///
     /// [`ClientError`].
-    pub async fn drill(&self, service: &str, drill: &Drill) -> Result<DrillReport, ClientError> {
+    pub async fn drill(
+        &self,
+        service: &str,
+        drill: &Drill,
+        mut told: impl FnMut(&DrillPoint),
+    ) -> Result<DrillReport, ClientError> {
+        let drill = Drill {
+            follow: true,
+            ..drill.clone()
+        };
         let route = url(&["services", service, "drill"]);
-        let request = self.http.post(route).json(drill);
+        let request = self.http.post(route).json(&drill);
         let answer = self
             .send(request.timeout(DRILL_PATIENCE + PATIENCE))
             .await?;
-        self.read(answer).await
+        let mut answer = self.refused(answer).await?;
+        let mut rest = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| self.no_answer(e))? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                match serde_json::from_slice(&line) {
+                    Ok(DrillLine::Point(point)) => told(&point),
+                    Ok(DrillLine::Report(report)) => return Ok(*report),
+                    Err(source) => return Err(self.garbled(source)),
+                }
+            }
+        }
+        Err(self.garbled(serde::de::Error::custom("there is no report at its end")))
     }
 
     /// Has the agent do what takes no words, such as `reload`.
@@ -209,6 +243,13 @@ impl Client {
                 ClientError::NoAnswer { socket, source }
             }
         })
+    }
+
+    fn garbled(&self, source: serde_json::Error) -> ClientError {
+        ClientError::Garbled {
+            socket: self.socket.clone(),
+            source,
+        }
     }
 
     fn no_answer(&self, error: reqwest::Error) -> ClientError {

@@ -17,7 +17,7 @@
 //! | `GET incidents/N/report/html` | the same as one HTML file |
 //! | `POST incidents/N/approve`, `reject`, `ack`, `abort` | takes [`Answer`] |
 //! | `POST services/NAME/rollback` | takes [`Rollback`] |
-//! | `POST services/NAME/drill` | takes [`Drill`], answers a [`DrillReport`](crate::view::DrillReport); executed, as an order |
+//! | `POST services/NAME/drill` | takes [`Drill`], answers a [`DrillReport`](crate::view::DrillReport), or followed, [`DrillLine`]s; executed, as an order |
 //! | `POST services/NAME/freeze` | takes [`Freeze`] |
 //! | `POST services/NAME/unfreeze` | takes [`Unfreeze`] |
 //! | `POST services/NAME/deploy` | takes [`Deploy`] |
@@ -51,7 +51,7 @@ mod webhook;
 
 pub use client::{Client, ClientError};
 pub use door::{Door, DoorError};
-pub use drill::{DRILL_PATIENCE, Drill, MAX_DRILL, parse_drill};
+pub use drill::{DRILL_PATIENCE, Drill, DrillLine, MAX_DRILL, parse_drill};
 pub use intake::MAX_INTAKE;
 pub use line::Line;
 pub use links::{KeyError, Links};

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::guard::{Command, Event, Incident, Note, Person, Snapshot};
 use crate::model::{Moment, Policy};
-use crate::view::{DrillReport, RanStep, Signals};
+use crate::view::{DrillPoint, DrillReport, RanStep, Signals};
 
 /// A handle to the running agent.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub enum Request {
     Drill {
         /// What is rehearsed.
         order: Box<DrillOrder>,
+        /// Where each point goes as soon as it is known; whoever has heard enough
+        /// drops the other end.
+        points: mpsc::UnboundedSender<DrillPoint>,
         /// Where the report goes.
         answer: oneshot::Sender<Result<Box<DrillReport>, NoDrill>>,
     },
@@ -268,17 +271,24 @@ impl Agent {
         .await
     }
 
-    /// Rehearses a plan.
+    /// Rehearses a plan. Its points come as soon as they are known, in whatever
+    /// order; all of them are before the report.
     ///
     /// # Errors
     ///
-    /// [`Gone`]. Inside, why there was no rehearsal.
+    /// [`Gone`]. Inside, why there was no rehearsal; then there were no points.
     pub async fn drill(
         &self,
         order: DrillOrder,
+        points: mpsc::UnboundedSender<DrillPoint>,
     ) -> Result<Result<Box<DrillReport>, NoDrill>, Gone> {
         let order = Box::new(order);
-        self.ask(|answer| Request::Drill { order, answer }).await
+        self.ask(|answer| Request::Drill {
+            order,
+            points,
+            answer,
+        })
+        .await
     }
 
     /// The last closed incidents that the journal has, the newest first, each

@@ -96,6 +96,8 @@ pub(super) fn toned(text: impl AsRef<str>, tone: Tone) -> Cell {
 pub(super) struct Table {
     head: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    /// Least widths of the first columns.
+    least: Vec<usize>,
 }
 
 impl Table {
@@ -103,7 +105,15 @@ impl Table {
         Self {
             head: head.to_vec(),
             rows: Vec::new(),
+            least: Vec::new(),
         }
+    }
+
+    /// With first columns that are so wide at least: for rows that come one by
+    /// one, and are to stand below each other all the same.
+    pub(super) fn at_least(mut self, widths: &[usize]) -> Self {
+        self.least = widths.to_vec();
+        self
     }
 
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
@@ -112,6 +122,15 @@ impl Table {
 
     /// Renders the table; nothing at all when it has no rows.
     pub(super) fn render(&self, out: &mut String, style: Style) {
+        self.render_below(true, out, style);
+    }
+
+    /// Renders its rows alone.
+    pub(super) fn render_rows(&self, out: &mut String, style: Style) {
+        self.render_below(false, out, style);
+    }
+
+    fn render_below(&self, with_head: bool, out: &mut String, style: Style) {
         const GAP: usize = 2;
         /// Least room for the last column beside the others.
         const LEAST: usize = 20;
@@ -122,7 +141,9 @@ impl Table {
         let width_of = |i: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(i));
             let cells = cells.map(|c| c.text.chars().count());
-            cells.max().unwrap_or(0).max(self.head[i].chars().count())
+            let least = self.least.get(i).copied().unwrap_or(0);
+            let least = least.max(self.head[i].chars().count());
+            cells.max().unwrap_or(0).max(least)
         };
         let mut widths: Vec<usize> = (0..columns).map(width_of).collect();
         let total = style.width.max(NARROW) - GAP;
@@ -136,7 +157,8 @@ impl Table {
         };
         let shown = if below { columns - 1 } else { columns };
         let head: Vec<Cell> = self.head.iter().map(|h| toned(h, Tone::Faint)).collect();
-        for row in std::iter::once(&head).chain(&self.rows) {
+        let head = with_head.then_some(&head);
+        for row in head.into_iter().chain(&self.rows) {
             let last = &row[columns - 1];
             let wrapped = wrap(&last.text, widths[columns - 1]);
             let mut line = String::from("  ");
@@ -161,7 +183,7 @@ impl Table {
             }
             out.push_str(line.trim_end());
             out.push('\n');
-            let is_head = std::ptr::eq(row, &raw const head);
+            let is_head = head.is_some_and(|head| std::ptr::eq(row, head));
             let (skip, indent) = if below {
                 (0, 3 * GAP)
             } else {

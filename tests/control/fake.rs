@@ -10,8 +10,9 @@ use std::time::Duration;
 use backstop::control::{Agent, Api, Diagnosis, Door, NoDrill, Reloaded, Request, Stepped};
 use backstop::guard::{Engine, Event};
 use backstop::model::{Config, Gap, GapKind, Moment, Outcome, Role};
+use backstop::view::{DrillPoint, DrillReport, DrillVerdict};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Asks for approval as soon as its probe is down.
@@ -154,6 +155,7 @@ async fn answer(mut engine: Engine, mut requests: mpsc::Receiver<Request>) {
         refused: vec!["error: unknown key `intervall`\n --> cart.toml:3:1\n".into()],
         ..Reloaded::default()
     };
+    let mut drills = JoinSet::new();
     while let Some(request) = requests.recv().await {
         // Whoever asked may have gone.
         match request {
@@ -178,14 +180,61 @@ async fn answer(mut engine: Engine, mut requests: mpsc::Receiver<Request>) {
                 journal_broken: None,
                 ailing: None,
             })),
-            Request::Drill { order, answer } => {
-                let why = format!("a drill of {} goes on already", order.service);
-                drop(answer.send(Err(NoDrill::Refused(why))));
+            Request::Drill {
+                order,
+                points,
+                answer,
+            } => {
+                if order.service == "cart" {
+                    drills.spawn(rehearse(points, answer));
+                } else {
+                    let why = format!("a drill of {} goes on already", order.service);
+                    drop(answer.send(Err(NoDrill::Refused(why))));
+                }
             }
             Request::Chronicle { answer, .. } => drop(answer.send(None)),
             Request::Past { answer, .. } => drop(answer.send(Vec::new())),
         }
     }
+}
+
+/// How long the cure takes in a drill of `cart`.
+pub(crate) const CURE: Duration = Duration::from_mins(5);
+
+/// A drill that knows one point at once, and the other after a long time.
+async fn rehearse(
+    points: mpsc::UnboundedSender<DrillPoint>,
+    answer: oneshot::Sender<Result<Box<DrillReport>, NoDrill>>,
+) {
+    let point = |part: &str| DrillPoint {
+        part: part.to_owned(),
+        name: "web is up for 5m".to_owned(),
+        verdict: DrillVerdict::Passed,
+        said: "holds".to_owned(),
+        took: None,
+        took_ms: None,
+    };
+    drop(points.send(point("check")));
+    tokio::time::sleep(CURE).await;
+    drop(points.send(point("verify")));
+    let report = DrillReport {
+        service: "cart".to_owned(),
+        host: "web-1".to_owned(),
+        mode: "shadow".to_owned(),
+        plan: "rollback".to_owned(),
+        at: "2026-11-21T08:50:20Z".to_owned(),
+        by: "ann".to_owned(),
+        current: None,
+        target: None,
+        passed: true,
+        took: "5m".to_owned(),
+        took_ms: 300_000,
+        points: vec![point("check"), point("verify")],
+        times: Vec::new(),
+        scenarios: Vec::new(),
+        not_durable: None,
+    };
+    drop(answer.send(Ok(Box::new(report))));
 }
 
 /// Whoever runs this test is a technical lead.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod commands;
+mod drill;
 mod fake;
 mod http;
 mod routes;

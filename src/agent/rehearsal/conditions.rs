@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::point;
+use super::{Heard, point};
 use crate::guard::{Rehearsal, Sight};
 use crate::model::{Condition, Short, StepAction};
 use crate::view::{DrillPoint, DrillVerdict, note};
@@ -28,63 +28,101 @@ pub(super) fn step_key(index: usize) -> String {
     format!("step {index}")
 }
 
-fn verify_key(index: usize) -> String {
+pub(super) fn verify_key(index: usize) -> String {
     format!("verify {index}")
 }
 
-/// How long each condition may take to hold.
-pub(super) fn deadlines(rehearsal: &Rehearsal) -> BTreeMap<String, Duration> {
+/// A condition that is awaited.
+struct Open {
+    key: String,
+    /// `check` or `verify`, and what it is called there.
+    part: &'static str,
+    name: String,
+    /// How long it may take to hold.
+    within: Duration,
+    last: Option<Sight>,
+}
+
+impl Open {
+    fn came(&self, said: Result<String, String>, took: Duration) -> DrillPoint {
+        point(self.part, &self.name, said).taking(took)
+    }
+}
+
+fn open(rehearsal: &Rehearsal) -> Vec<Open> {
     let steps = rehearsal.plan.steps.iter().enumerate();
     let steps = steps.filter_map(|(i, step)| match &step.action {
-        StepAction::Check(_) => Some((step_key(i), step.timeout * (step.retries + 1))),
+        StepAction::Check(_) => Some(Open {
+            key: step_key(i),
+            part: "check",
+            name: step.name.clone(),
+            within: step.timeout * (step.retries + 1),
+            last: None,
+        }),
         _ => None,
     });
     let verify = &rehearsal.plan.verify;
-    let require = (0..verify.require.len()).map(|i| (verify_key(i), verify.within));
+    let require = verify.require.iter().enumerate();
+    let require = require.map(|(i, condition)| Open {
+        key: verify_key(i),
+        part: "verify",
+        name: condition.text.clone(),
+        within: verify.within,
+        last: None,
+    });
     steps.chain(require).collect()
 }
 
-/// How it went with each condition, and how long that took.
-pub(super) type Looked = BTreeMap<String, (Result<String, String>, Duration)>;
+/// How it went with each condition, by key.
+pub(super) type Looked = BTreeMap<String, DrillPoint>;
 
 /// Awaits every condition, on live samples.
 pub(super) async fn look(
-    mut open: BTreeMap<String, Duration>,
+    rehearsal: &Rehearsal,
     mut seen: mpsc::UnboundedReceiver<(String, Sight)>,
+    heard: &Heard,
 ) -> Looked {
     let began = Instant::now();
     let mut looked = Looked::new();
-    let mut last: BTreeMap<String, Sight> = BTreeMap::new();
-    while let Some(next) = open.values().min().copied() {
+    if rehearsal.plan.verify.require.is_empty() {
+        let said = "the fired trigger must be clear, and no source that was up be down";
+        let point = point("verify", "the cure", Ok(said.to_owned()));
+        let point = heard.one(point.being(DrillVerdict::NotRun));
+        looked.insert(verify_key(0), point);
+    }
+    let mut open = open(rehearsal);
+    while let Some(next) = open.iter().map(|open| open.within).min() {
         tokio::select! {
             sight = seen.recv() => {
                 let Some((key, sight)) = sight else { break };
-                if sight.holds && open.remove(&key).is_some() {
+                let Some(i) = open.iter().position(|open| open.key == key) else {
+                    continue;
+                };
+                if sight.holds {
                     let said = format!("holds: {}", found(&sight));
-                    looked.insert(key, (Ok(said), began.elapsed()));
+                    let point = open.swap_remove(i).came(Ok(said), began.elapsed());
+                    looked.insert(key, heard.one(point));
                 } else {
-                    last.insert(key, sight);
+                    open[i].last = Some(sight);
                 }
             }
             () = sleep_until(began + next) => {
-                open.retain(|key, within| {
-                    if *within > next {
-                        return true;
-                    }
-                    let said = match last.get(key) {
+                for late in open.extract_if(.., |open| open.within <= next) {
+                    let said = match &late.last {
                         None => "nothing was judged".to_owned(),
                         Some(sight) => found(sight),
                     };
                     let said = format!("did not hold within {}: {said}", Short(next));
-                    looked.insert(key.clone(), (Err(said), next));
-                    false
-                });
+                    let point = heard.one(late.came(Err(said), next));
+                    looked.insert(late.key, point);
+                }
             }
         }
     }
-    for (key, _) in open {
+    for left in open {
         let why = "the service is guarded no more".to_owned();
-        looked.insert(key, (Err(why), began.elapsed()));
+        let point = heard.one(left.came(Err(why), began.elapsed()));
+        looked.insert(left.key, point);
     }
     looked
 }
@@ -95,23 +133,4 @@ fn found(sight: &Sight) -> String {
         (None, Some(cause)) => note::evidence(cause),
         (None, None) => "nothing was judged".to_owned(),
     }
-}
-
-pub(super) fn verification(rehearsal: &Rehearsal, looked: &Looked) -> Vec<DrillPoint> {
-    let require = &rehearsal.plan.verify.require;
-    if require.is_empty() {
-        let said = "the fired trigger must be clear, and no source that was up be down";
-        let point = point("verify", "the cure", Ok(said.to_owned()));
-        return vec![point.being(DrillVerdict::NotRun)];
-    }
-    let points = require.iter().enumerate().map(|(i, condition)| {
-        let (said, took) = came_of(looked, &verify_key(i));
-        point("verify", &condition.text, said).taking(took)
-    });
-    points.collect()
-}
-
-pub(super) fn came_of(looked: &Looked, key: &str) -> (Result<String, String>, Duration) {
-    let nothing = || (Err("nothing was judged".to_owned()), Duration::ZERO);
-    looked.get(key).cloned().unwrap_or_else(nothing)
 }

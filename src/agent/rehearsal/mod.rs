@@ -19,10 +19,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub(super) use self::conditions::conditions;
-use self::conditions::{deadlines, look, verification};
+use self::conditions::look;
 use self::people::{notices, people};
 use self::scenario::play;
-use self::steps::{steps, try_targets};
+use self::steps::{in_order, steps, try_targets};
 use crate::control::{NoDrill, ScenarioText};
 use crate::guard::{Drill, Engine, GateAnswer, Person, Rehearsal, Sight};
 use crate::judge::holds_after;
@@ -37,6 +37,8 @@ pub(super) struct Kit {
     pub(super) config: Arc<Config>,
     /// How the conditions stand, after every tick.
     pub(super) seen: mpsc::UnboundedReceiver<(String, Sight)>,
+    /// Where each point goes as soon as it is known.
+    pub(super) points: mpsc::UnboundedSender<DrillPoint>,
     /// What is to be played, and to whom.
     pub(super) scenario: Option<(ScenarioText, Engine)>,
     pub(super) host: String,
@@ -52,6 +54,7 @@ pub(super) async fn rehearse(kit: Kit) -> Result<(Drill, DrillReport), NoDrill> 
         by,
         config,
         seen,
+        points: heard,
         scenario,
         host,
         began: at,
@@ -61,23 +64,26 @@ pub(super) async fn rehearse(kit: Kit) -> Result<(Drill, DrillReport), NoDrill> 
         Some((text, understudy)) => play(&rehearsal, text, understudy).await?,
         None => Vec::new(),
     };
-    let mut points = gates(&rehearsal.gates);
-    let (looked, ((target, checked), mut told), asked) = tokio::join!(
-        look(deadlines(&rehearsal), seen),
+    let heard = Heard(heard);
+    let mut points = heard.all(gates(&rehearsal.gates));
+    let (looked, (target, checked, stepped, mut told), asked) = tokio::join!(
+        look(&rehearsal, seen, &heard),
         async {
-            let tried = try_targets(&rehearsal).await;
-            let told = notices(&rehearsal, &config, &by, &host, (at, wall_ahead_ms)).await;
-            (tried, told)
+            let (target, checked) = try_targets(&rehearsal).await;
+            let checked = heard.all(checked);
+            let mut values = rehearsal.values.clone();
+            if let Some(target) = &target {
+                values.insert("target".to_owned(), target.clone());
+            }
+            let stepped = steps(&rehearsal, &values, &heard).await;
+            let when = (at, wall_ahead_ms);
+            let told = notices(&rehearsal, &config, &by, &host, when, &heard).await;
+            (target, checked, stepped, told)
         },
-        people(&rehearsal, &config),
+        async { heard.all(people(&rehearsal, &config).await) },
     );
-    let mut values = rehearsal.values.clone();
-    if let Some(target) = &target {
-        values.insert("target".to_owned(), target.clone());
-    }
     points.extend(checked);
-    points.extend(steps(&rehearsal, &values, &looked).await);
-    points.extend(verification(&rehearsal, &looked));
+    points.extend(in_order(stepped, looked));
     points.extend(asked);
     points.append(&mut told);
     let took = began.elapsed();
@@ -110,6 +116,21 @@ pub(super) async fn rehearse(kit: Kit) -> Result<(Drill, DrillReport), NoDrill> 
         failed,
     };
     Ok((drill, report))
+}
+
+/// Whoever hears of each point as soon as it is known.
+struct Heard(mpsc::UnboundedSender<DrillPoint>);
+
+impl Heard {
+    fn one(&self, point: DrillPoint) -> DrillPoint {
+        // Whoever does not listen any more reads the report, or nothing.
+        let _ = self.0.send(point.clone());
+        point
+    }
+
+    fn all(&self, points: Vec<DrillPoint>) -> Vec<DrillPoint> {
+        points.into_iter().map(|point| self.one(point)).collect()
+    }
 }
 
 fn point(part: &str, name: impl Into<String>, said: Result<String, String>) -> DrillPoint {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::point;
+use super::{Heard, point};
 use crate::agent::clock;
 use crate::control::holders;
 use crate::guard::{Notice, NoticeKind, Person, Rehearsal};
@@ -103,6 +103,7 @@ pub(super) async fn notices(
     by: &Person,
     host: &str,
     (at, wall_ahead_ms): (Moment, i64),
+    heard: &Heard,
 ) -> Vec<DrillPoint> {
     let mut named: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut order = Vec::new();
@@ -123,14 +124,15 @@ pub(super) async fn notices(
     }
     if order.is_empty() {
         let said = "the policy has no escalation: nobody would be told".to_owned();
-        return vec![point("notice", "nobody", Err(said)).being(DrillVerdict::Held)];
+        let point = point("notice", "nobody", Err(said)).being(DrillVerdict::Held);
+        return vec![heard.one(point)];
     }
     let unix_ms = clock::unix_ms();
     let tried = order.into_iter().map(async |name| {
         let whom = format!("{name} ({})", named[name].join(", "));
         let Some(notifier) = config.notifiers.get(name) else {
             let why = "the agent's config has no such notifier".to_owned();
-            return point("notice", whom, Err(why));
+            return heard.one(point("notice", whom, Err(why)));
         };
         let notice = Notice {
             id: format!("{}/drill/{unix_ms}/{name}", rehearsal.policy.service),
@@ -159,7 +161,7 @@ pub(super) async fn notices(
         let began = Instant::now();
         let said = tell::try_once(notifier, &notice, unix_ms.div_euclid(1000)).await;
         let said = said.map(|said| format!("delivered: {said}"));
-        point("notice", whom, said).taking(began.elapsed())
+        heard.one(point("notice", whom, said).taking(began.elapsed()))
     });
     join_all(tried).await
 }

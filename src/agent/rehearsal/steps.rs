@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::conditions::{Looked, came_of, step_key};
-use super::point;
+use super::conditions::{Looked, step_key, verify_key};
+use super::{Heard, point};
 use crate::act::{self, ready};
 use crate::agent::clock;
 use crate::guard::{Rehearsal, Values, counted, environment, fill_all, render};
@@ -62,32 +62,44 @@ pub(super) async fn try_targets(rehearsal: &Rehearsal) -> (Option<String>, Vec<D
     (Some(first.clone()), points)
 }
 
-/// Every step of the plan, in its order.
+/// Every step of the plan, in its order; `None` for one that waits for a
+/// condition, which is looked at meanwhile.
 pub(super) async fn steps(
     rehearsal: &Rehearsal,
     values: &Values,
-    looked: &Looked,
-) -> Vec<DrillPoint> {
+    heard: &Heard,
+) -> Vec<Option<DrillPoint>> {
     let mut points = Vec::new();
     // What a program may have made by then cannot be missed now.
     let mut programs = false;
     for (i, step) in rehearsal.plan.steps.iter().enumerate() {
-        points.push(match &step.action {
-            StepAction::Check(_) => {
-                let (said, took) = came_of(looked, &step_key(i));
-                point("check", &step.name, said).taking(took)
-            }
+        let point = match &step.action {
+            StepAction::Check(_) => None,
             StepAction::Wait(time) => {
                 let said = format!("would wait {}", Short(*time));
-                point("step", &step.name, Ok(said)).being(DrillVerdict::NotRun)
+                let point = point("step", &step.name, Ok(said));
+                Some(point.being(DrillVerdict::NotRun))
             }
             StepAction::Run(_)
             | StepAction::Systemd { .. }
             | StepAction::Http(_)
-            | StepAction::Symlink { .. } => rendered(i, step, values, programs).await,
-        });
+            | StepAction::Symlink { .. } => Some(rendered(i, step, values, programs).await),
+        };
+        points.push(point.map(|point| heard.one(point)));
         programs |= !matches!(step.action, StepAction::Symlink { .. });
     }
+    points
+}
+
+/// The steps and the verification in the order of a rollback, each condition in
+/// its place.
+pub(super) fn in_order(stepped: Vec<Option<DrillPoint>>, mut looked: Looked) -> Vec<DrillPoint> {
+    let mut points = Vec::new();
+    for (i, point) in stepped.into_iter().enumerate() {
+        points.extend(point.or_else(|| looked.remove(&step_key(i))));
+    }
+    // What is left is the verification's.
+    points.extend((0..looked.len()).filter_map(|i| looked.remove(&verify_key(i))));
     points
 }
 

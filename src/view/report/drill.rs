@@ -110,6 +110,30 @@ pub struct DrillPoint {
     pub took_ms: Option<u64>,
 }
 
+impl DrillPoint {
+    /// For terminals: a row of a table that grows, below its head if it is the
+    /// first. Ends with a newline.
+    #[must_use]
+    pub fn text(&self, first: bool, style: Style) -> String {
+        /// The longest of each column, as far as that is known.
+        const WIDTHS: [usize; 3] = ["verify".len(), "REFUSED".len(), "1m30s".len()];
+        let mut table = Table::new(&["part", "verdict", "took", "what"]).at_least(&WIDTHS);
+        table.row(vec![
+            cell(&self.part),
+            toned(self.verdict.in_words(), self.verdict.tone()),
+            cell(self.took.as_deref().unwrap_or("–")),
+            cell(format!("{}: {}", self.name, self.said)),
+        ]);
+        let mut out = String::new();
+        if first {
+            table.render(&mut out, style);
+        } else {
+            table.render_rows(&mut out, style);
+        }
+        out
+    }
+}
+
 /// One part of the time that a rollback would take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrillTime {
@@ -200,7 +224,8 @@ impl DrillReport {
         }
     }
 
-    /// For terminals. Ends with a newline.
+    /// For terminals, below the points, each of which was told as soon as it was
+    /// known. Ends with a newline.
     #[must_use]
     pub fn text(&self, style: Style) -> String {
         let (word, tone) = if self.passed {
@@ -226,17 +251,6 @@ impl DrillReport {
             let text = "the policy is in shadow: a trigger would only be written down";
             style.field(&mut out, "mode", Tone::Warning, text);
         }
-        out.push('\n');
-        let mut table = Table::new(&["part", "verdict", "took", "what"]);
-        for point in &self.points {
-            table.row(vec![
-                cell(&point.part),
-                toned(point.verdict.in_words(), point.verdict.tone()),
-                cell(point.took.as_deref().unwrap_or("–")),
-                cell(format!("{}: {}", point.name, point.said)),
-            ]);
-        }
-        table.render(&mut out, style);
         if !self.times.is_empty() {
             out.push('\n');
             let mut table = Table::new(&["time to", "expected", "goal", "from"]);
