@@ -70,6 +70,32 @@ fn every_command_line_of_the_readme_is_taken() {
     assert!(lines > 15, "{lines}");
 }
 
+/// As GitHub makes an anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading
+        .to_lowercase()
+        .replace(|c: char| !c.is_alphanumeric() && !" -_".contains(c), "");
+    kept.replace(' ', "-")
+}
+
+#[test]
+fn every_reference_within_the_readme_leads_to_a_heading() {
+    let headings: Vec<String> = README
+        .lines()
+        .filter(|line| line.starts_with("##"))
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect();
+    let references: Vec<&str> = README
+        .split("](#")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')').map(|(anchor, _)| anchor))
+        .collect();
+    assert!(references.len() >= 2, "{references:?}");
+    for reference in references {
+        assert!(headings.iter().any(|h| h == reference), "{reference}");
+    }
+}
+
 #[test]
 fn the_policy_of_an_empty_host_is_well_its_typos_are_told_and_its_tests_pass() {
     let file = "/etc/backstop/policies/checkout.toml";
