@@ -40,15 +40,20 @@ const COMMANDS: [&str; 27] = [
 
 /// What came of a command line, as a page.
 fn page(args: &[&str]) -> String {
+    page_of(env!("CARGO_BIN_EXE_backstop"), args)
+}
+
+fn page_of(program: &str, args: &[&str]) -> String {
     let home = tempfile::tempdir().unwrap();
-    let came = Command::new(env!("CARGO_BIN_EXE_backstop"))
+    let came = Command::new(program)
         .args(args)
         .env_clear()
         .env("HOME", home.path())
         .current_dir(home.path())
         .output()
         .unwrap();
-    let mut page = format!("$ backstop {}\n", args.join(" "));
+    let name = program.rsplit('/').next().unwrap();
+    let mut page = format!("$ {name} {}\n", args.join(" "));
     let _ = writeln!(page, "exit code {}", came.status.code().unwrap());
     for (name, text) in [("stdout", came.stdout), ("stderr", came.stderr)] {
         let text = String::from_utf8(text).unwrap();
@@ -90,6 +95,21 @@ fn what_makes_no_sense_is_refused_with_2() {
         "{pages:#?}"
     );
     insta::assert_snapshot!("refused", pages.join("\n"));
+}
+
+#[test]
+fn the_agent_s_own_program_is_started_by_run_of_the_same_release() {
+    let agent = |args: &[&str]| page_of(env!("CARGO_BIN_EXE_backstop-agent"), args);
+    let pages = [
+        agent(&[]),
+        agent(&["run"]),
+        agent(&[env!("CARGO_PKG_VERSION"), "--policies=x"]),
+    ];
+    assert!(
+        pages.iter().all(|p| p.contains("\nexit code 2\n")),
+        "{pages:#?}"
+    );
+    insta::assert_snapshot!("agent", pages.join("\n"));
 }
 
 #[test]

@@ -62,6 +62,12 @@ fn a_bad_release_is_rolled_back_and_verified() {
     host.write("shop.toml", &swap_back());
     host.start();
     host.until("judged");
+    let program = std::fs::read_link(format!("/proc/{}/exe", host.pid())).unwrap();
+    assert_eq!(
+        program,
+        std::path::Path::new(env!("CARGO_BIN_EXE_backstop-agent")),
+        "the process goes on as the agent without the rest"
+    );
     host.release("bad");
     host.until("cured");
     assert_eq!(host.running(), "good");

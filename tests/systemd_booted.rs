@@ -29,19 +29,19 @@ fn the_unit_starts_reloads_survives_and_stops() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = here.join("tests/systemd");
     let mount = |from: &Path, to: &str| format!("{}:{to}", from.display());
+    let [program, agent] = [
+        env!("CARGO_BIN_EXE_backstop"),
+        env!("CARGO_BIN_EXE_backstop-agent"),
+    ]
+    .map(Path::new);
     let done = Command::new(tests.join("box.sh"))
         .args(["--packages", "polkitd", "--timeout", "180"])
         .arg("--cache")
         .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("box"))
         .args(["--bind-ro", &mount(&here.join("systemd"), "/units")])
         .args(["--bind-ro", &mount(&tests.join("policies"), "/policies")])
-        .args([
-            "--bind-ro",
-            &mount(
-                Path::new(env!("CARGO_BIN_EXE_backstop")),
-                "/usr/bin/backstop",
-            ),
-        ])
+        .args(["--bind-ro", &mount(program, "/usr/bin/backstop")])
+        .args(["--bind-ro", &mount(agent, "/usr/bin/backstop-agent")])
         .arg(&tests)
         .output()
         .expect("tests/systemd/box.sh runs");

@@ -17,7 +17,7 @@ mod error;
 mod freeze;
 mod history;
 mod incidents;
-mod later;
+mod line;
 mod loss;
 mod man;
 mod notify;
@@ -49,7 +49,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use error::Error;
-use later::Later;
 use socket::Socket;
 
 /// What scripts go by.
@@ -82,64 +81,64 @@ enum Command {
     ///
     /// Runs until it is stopped by SIGTERM or SIGINT; SIGHUP reads the policies
     /// again.
-    Run(Later<run::Args>),
+    Run(run::Args),
     /// The whole story on this machine in about a minute, nothing installed
     ///
     /// Starts a small HTTP service with a good and a bad release, sends it traffic,
     /// deploys the bad one, and lets the agent find it, roll it back and verify the
     /// cure. Exits with 0 only if the rollback was verified.
-    Demo(Later<demo::Args>),
+    Demo(demo::Args),
     /// Check config and policies
     ///
     /// Reports every fault with its place and a hint, then what is allowed but
     /// probably not meant. Exits with 2 if anything is refused.
-    Check(Later<check::Args>),
+    Check(check::Args),
     /// Show what each trigger sees
     ///
     /// For every row of the decision matrix: its value and limit, how far it is
     /// into its hold, what blocks it, and why.
-    Status(Later<status::Args>),
+    Status(status::Args),
     /// Show what triggers in shadow would have done
     ///
     /// For each trigger in shadow: every fire with its time and value, what it would
     /// have done or which gate held it, what people did within the hour, and whether
     /// the trigger is fit to enforce by its policy's `promote`.
-    Shadow(Later<shadow::Args>),
+    Shadow(shadow::Args),
     /// List incidents, or show one with its timeline
     ///
     /// Listed are those that are open and the last sixteen of each service. With
     /// `--all` or `--since` the journal is read for older ones.
-    Incidents(Later<incidents::Args>),
+    Incidents(incidents::Args),
     /// Write an incident's report
     ///
     /// What happened, on what evidence, who decided, what was run, and whether it
     /// helped; with room for what people find out afterwards.
-    Report(Later<report::Args>),
+    Report(report::Args),
     /// Agree to the rollback that an incident asks for
     ///
     /// Who you are, the socket knows. A person counts once, however often they say
     /// it; the rollback begins when enough people have agreed.
-    Approve(Later<approve::Args>),
+    Approve(approve::Args),
     /// Refuse the rollback that an incident asks for
     ///
     /// One refusal is enough: the incident is dismissed.
-    Reject(Later<reject::Args>),
+    Reject(reject::Args),
     /// Say that you look after an incident
     ///
     /// Escalation pauses for 30 minutes. It decides nothing: an acknowledgement is
     /// no approval.
-    Ack(Later<ack::Args>),
+    Ack(ack::Args),
     /// Say what was lost in an incident
     ///
     /// It goes into the report, beside what the queries of the plan counted, and
     /// calls the levels of escalation whose bound it is above. Also of an incident
     /// that is closed: then nobody is called.
-    Loss(Later<loss::Args>),
+    Loss(loss::Args),
     /// Roll a service back now
     ///
     /// The same plan and the same gates as for a trigger, except hold, cooldown and
     /// budget; it counts against the budget all the same.
-    Rollback(Later<rollback::Args>),
+    Rollback(rollback::Args),
     /// Rehearse a rollback: would it work?
     ///
     /// Nothing is changed: the release to go to is looked for, every gate is asked,
@@ -148,27 +147,27 @@ enum Command {
     /// drill. Exits with 1 unless all was as it should be. With `--execute` the
     /// plan is really run, as by `backstop rollback`, and followed until its cure
     /// is proven.
-    Drill(Later<drill::Args>),
+    Drill(drill::Args),
     /// Stop a running rollback after its current step
     ///
     /// The step under way is left to end; steps that always run still do. Where
     /// only the verification is left, it ends at once. Then a person is called.
-    Abort(Later<abort::Args>),
+    Abort(abort::Args),
     /// Stop acting on a service for a while
     ///
     /// It goes on judging and telling, and acts again when the time is over or
     /// somebody says `backstop unfreeze`. A rollback that runs already goes on.
-    Freeze(Later<freeze::Args>),
+    Freeze(freeze::Args),
     /// Act on a service again
     ///
     /// Lifts a freeze before its time; also what the agent waits for when it does
     /// not trust its own record.
-    Unfreeze(Later<unfreeze::Args>),
+    Unfreeze(unfreeze::Args),
     /// Tell the agent that a release has been deployed
     ///
     /// For services whose running release nothing else shows: a pipeline says it
     /// when it has deployed.
-    Deploy(Later<deploy::Args>),
+    Deploy(deploy::Args),
     /// Say what a release is: good, bad, irreversible
     ///
     /// Your word outranks what the agent observed: a bad release is never gone back
@@ -176,70 +175,70 @@ enum Command {
     /// a migration: nothing from before it can be gone back to. Your word sets nothing in motion: a bad release that runs is
     /// rolled back by `backstop rollback`. When the agent rolls back from a release,
     /// that is newer than what was said of it before.
-    Release(Later<release::Args>),
+    Release(release::Args),
     /// Tell a service's policy something that nothing measures
     ///
     /// A confirmed breach, a ticket, a number from another system. The policy's
     /// `push` sources say what may be told, and who may. It is on disk when this
     /// command returns, and judged at the next tick.
-    Push(Later<push::Args>),
+    Push(push::Args),
     /// Have the agent read its policies and its config again
     ///
     /// It does so by itself when they change; this waits for it, and says what came
     /// of it. A policy that is refused leaves the one that ran before in force;
     /// then it exits with 2.
-    Reload(Later<reload::Args>),
+    Reload(reload::Args),
     /// Wait until a release has proven itself, for pipelines
     ///
     /// Waits through the bake time, follows an incident to its end, and says by its
     /// exit code what became of the release. Where GitHub Actions runs it, it
     /// annotates the run and writes a step summary.
-    Watch(Later<watch::Args>),
+    Watch(watch::Args),
     /// Try how people are reached
-    Notify(Later<notify::Args>),
+    Notify(notify::Args),
     /// Make a token for a program that pushes over HTTP
     ///
     /// Prints the token, which is shown this once, and the lines for the agent's
     /// config, which hold only its hash. Nothing is written and no agent is asked;
     /// the agent notices by itself when its config changes.
-    Token(Later<token::Args>),
+    Token(token::Args),
     /// Write completions for a shell
     ///
     /// For example: `backstop completions bash >
     /// /usr/share/bash-completion/completions/backstop`.
-    Completions(Later<completions::Args>),
+    Completions(completions::Args),
     /// Write the man pages
     ///
     /// Prints the page of one command, or writes all of them into a directory.
-    Man(Later<man::Args>),
+    Man(man::Args),
     /// What `backstop demo` starts.
     #[command(hide = true)]
-    DemoService(Later<demo::ServiceArgs>),
+    DemoService(demo::ServiceArgs),
     /// Run the same engine over recorded samples: what would have happened
     ///
     /// The samples are OpenMetrics text with timestamps, the agent's own history, or
     /// what a Prometheus has kept. Nothing is run and nobody is told, whatever the
     /// policy's mode.
-    Replay(Later<replay::Args>),
+    Replay(replay::Args),
     /// What there is of the past: from when to when, with gaps and why
     ///
     /// Reads the files of the state directory, whether an agent runs or not, and
     /// writes nothing there.
-    History(Later<history::Args>),
+    History(history::Args),
     /// Run the tests of policies
     ///
     /// A test file stands beside its policy: checkout.test.toml tests
     /// checkout.toml. Each test says what the sources answer and what must come of
     /// it, and is run by the engine that the agent runs. Nothing else is run, and
     /// nobody is told. Exits with 1 if a test fails, with 2 if a file is wrong.
-    Test(Later<test::Args>),
+    Test(test::Args),
     /// Sweep the limit and the hold of a trigger over recorded samples
     ///
     /// Every choice is judged by the same engine, in one pass. With labelled
     /// incidents it says which of them each choice would have caught, how soon and
     /// with how many false fires, and which choices no other beats; without, how
     /// often and how long each would have fired. Nothing is run and nobody is told.
-    Tune(Later<tune::Args>),
+    Tune(tune::Args),
 }
 
 /// How a command that could be carried out ended.
@@ -266,7 +265,16 @@ pub enum Format {
 /// clap ends it by itself with 0 for `--help` and `--version`, and with 2 for
 /// what it cannot read.
 pub fn main() -> ExitCode {
-    match Cli::parse().run() {
+    exit(Cli::parse().run())
+}
+
+/// The agent's own program, as `backstop run` starts it. Exits as that does.
+pub fn agent() -> ExitCode {
+    exit(line::handed().and_then(|setup| run::on(&setup)))
+}
+
+fn exit(done: Result<Done, Error>) -> ExitCode {
+    match done {
         Ok(Done::Well) => ExitCode::SUCCESS,
         Ok(Done::With(code)) => ExitCode::from(code),
         Err(error) => {
@@ -286,36 +294,36 @@ impl Cli {
         let named = self.socket;
         let socket = || Socket::find(named.clone());
         match self.command {
-            Command::Demo(Later(args)) => demo::run(&args),
-            Command::DemoService(Later(args)) => demo::run_service(&args),
-            Command::Run(Later(args)) => run::run(args, named),
-            Command::Check(Later(args)) => check::run(&args),
-            Command::Status(Later(args)) => status::run(&args, &socket()),
-            Command::Shadow(Later(args)) => shadow::run(&args, &socket()),
-            Command::Incidents(Later(args)) => incidents::run(&args, &socket()),
-            Command::Report(Later(args)) => report::run(&args, &socket()),
-            Command::Approve(Later(args)) => approve::run(args, &socket()),
-            Command::Reject(Later(args)) => reject::run(args, &socket()),
-            Command::Ack(Later(args)) => ack::run(args, &socket()),
-            Command::Loss(Later(args)) => loss::run(args, &socket()),
-            Command::Rollback(Later(args)) => rollback::run(args, &socket()),
-            Command::Drill(Later(args)) => drill::run(args, &socket()),
-            Command::Abort(Later(args)) => abort::run(args, &socket()),
-            Command::Freeze(Later(args)) => freeze::run(args, &socket()),
-            Command::Unfreeze(Later(args)) => unfreeze::run(args, &socket()),
-            Command::Deploy(Later(args)) => deploy::run(args, &socket()),
-            Command::Release(Later(args)) => release::run(args, &socket()),
-            Command::Push(Later(args)) => push::run(args, &socket()),
-            Command::Reload(Later(args)) => reload::run(&args, &socket()),
-            Command::Watch(Later(args)) => watch::run(args, &socket()),
-            Command::Notify(Later(args)) => notify::run(&args),
-            Command::Token(Later(args)) => token::run(&args),
-            Command::Completions(Later(args)) => completions::run(&args),
-            Command::Man(Later(args)) => man::run(&args),
-            Command::Replay(Later(args)) => replay::run(&args),
-            Command::History(Later(args)) => history::run(&args),
-            Command::Test(Later(args)) => test::run(&args),
-            Command::Tune(Later(args)) => tune::run(&args),
+            Command::Demo(args) => demo::run(&args),
+            Command::DemoService(args) => demo::run_service(&args),
+            Command::Run(args) => run::run(args, named),
+            Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&args, &socket()),
+            Command::Shadow(args) => shadow::run(&args, &socket()),
+            Command::Incidents(args) => incidents::run(&args, &socket()),
+            Command::Report(args) => report::run(&args, &socket()),
+            Command::Approve(args) => approve::run(args, &socket()),
+            Command::Reject(args) => reject::run(args, &socket()),
+            Command::Ack(args) => ack::run(args, &socket()),
+            Command::Loss(args) => loss::run(args, &socket()),
+            Command::Rollback(args) => rollback::run(args, &socket()),
+            Command::Drill(args) => drill::run(args, &socket()),
+            Command::Abort(args) => abort::run(args, &socket()),
+            Command::Freeze(args) => freeze::run(args, &socket()),
+            Command::Unfreeze(args) => unfreeze::run(args, &socket()),
+            Command::Deploy(args) => deploy::run(args, &socket()),
+            Command::Release(args) => release::run(args, &socket()),
+            Command::Push(args) => push::run(args, &socket()),
+            Command::Reload(args) => reload::run(&args, &socket()),
+            Command::Watch(args) => watch::run(args, &socket()),
+            Command::Notify(args) => notify::run(&args),
+            Command::Token(args) => token::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
+            Command::Replay(args) => replay::run(&args),
+            Command::History(args) => history::run(&args),
+            Command::Test(args) => test::run(&args),
+            Command::Tune(args) => tune::run(&args),
         }
     }
 }

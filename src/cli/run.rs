@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::places::Places;
-use super::{Done, Error};
+use super::{Done, Error, line};
 use crate::agent::{self, Setup};
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,13 @@ pub(super) fn run(args: Args, socket: Option<PathBuf>) -> Result<Done, Error> {
         http: args.http,
         log: args.log,
     };
-    agent::run(&setup).map_err(|e| {
+    line::hand_over(&setup);
+    on(&setup)
+}
+
+/// Runs the agent on what is set up.
+pub(super) fn on(setup: &Setup) -> Result<Done, Error> {
+    agent::run(setup).map_err(|e| {
         let error = if e.is_usage() {
             Error::usage(e.to_string())
         } else {
