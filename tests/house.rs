@@ -41,6 +41,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["guard", "journal", "judge", "policy", "sense", "view"],
     ),
     ("history", &["guard", "journal", "replay", "sense", "view"]),
+    // Names of programs for what the face does.
+    ("bin", &["cli"]),
     ("cli", FACE),
     ("tui", FACE),
     ("web", FACE),
