@@ -272,7 +272,6 @@ impl Service {
                     self.ask(trigger, &approve, target.as_deref(), desk);
                 }
             }
-            _ if shadow => self.would_roll_back(trigger, target, desk),
             _ if !self.is_met(name) => {
                 // Consent came while the trigger is not in breach right now.
                 let reason = "agreed to; waits until the whole hold is met again";
@@ -281,6 +280,7 @@ impl Service {
                 }
                 self.phase = Phase::Held;
             }
+            _ if shadow => self.would_roll_back(trigger, target, desk),
             _ => {
                 let unchecked = self.unchecked();
                 self.start_run(&trigger.plan.clone(), target, None, unchecked, desk);

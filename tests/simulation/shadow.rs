@@ -235,7 +235,17 @@ impl Shadow {
 
     /// What people did, and what came of it.
     fn people(&mut self, now: Moment, service: &Service, seen: &[String], notes: &[&Note]) {
-        let place = |version: &String| seen.iter().position(|s| s == version);
+        // Of two that were first seen on one page nobody knows the older: as long as
+        // the engine knows both, they are in its order.
+        let known = &service.releases.seen;
+        let older = |to: &String, from: &String| {
+            let here = |version: &String| known.iter().position(|r| r.version == *version);
+            let places = here(to).zip(here(from)).or_else(|| {
+                let place = |version: &String| seen.iter().position(|s| s == version);
+                place(to).zip(place(from))
+            });
+            places.is_some_and(|(to, from)| to < from)
+        };
         for note in notes {
             let of_it = |f: &Fired| f.incident == note.incident;
             match (note.what, &self.doing) {
@@ -266,10 +276,9 @@ impl Shadow {
                     let ours = note.reason.contains(" runs again after ");
                     let runs = service.releases.running.as_ref();
                     if !ours && self.running.as_ref() != runs {
-                        let to = runs.and_then(place);
                         self.rule(note.at, true, |f| {
-                            let from = f.release.as_ref().and_then(place);
-                            from.zip(to).is_some_and(|(from, to)| to < from)
+                            let from = f.release.as_ref();
+                            runs.zip(from).is_some_and(|(to, from)| older(to, from))
                         });
                     }
                 }
