@@ -269,9 +269,10 @@ impl Writer {
                 done,
             } => {
                 // Whoever waits for what came before a snapshot must not be told
-                // that it is durable because the snapshot is.
-                self.write(std::mem::take(waiting));
+                // that it is durable because the snapshot is; and what cannot be
+                // written is a failure, although the snapshot mends it.
                 self.journal.anchor(anchor);
+                self.write(std::mem::take(waiting));
                 let rolled = self.journal.roll(&*state).map_err(|e| e.to_string());
                 if let Err(why) = &rolled {
                     tracing::error!(why, "no snapshot of the state could be written");
