@@ -35,6 +35,8 @@ pub(crate) struct Laws {
     /// Valid approvals: incident → name → when, and for which roles.
     approvals: BTreeMap<u64, BTreeMap<String, (Moment, Vec<String>)>>,
     asked: BTreeMap<u64, Moment>,
+    /// On what terms people were last asked, by incident.
+    terms: BTreeMap<u64, Approve>,
     /// How many questions each incident has asked.
     questions: BTreeMap<u64, u32>,
     /// Since when a lead says that the release is breached, if one does.
@@ -135,6 +137,9 @@ impl Laws {
             if let Some(retired) = state.retired.get(SERVICE) {
                 Self::law_7_none_without(&retired.runs, None);
                 self.law_7_outcomes(&retired.runs, commands);
+                if let Some((_, ledger)) = &retired.shadow {
+                    self.shadow.left(ledger);
+                }
             }
             return;
         };
@@ -186,6 +191,15 @@ impl Laws {
                 assert!(!note.reason.is_empty(), "a note without a reason: {note:?}");
                 if let (What::Asked, Some(incident)) = (note.what, note.incident) {
                     self.asked.insert(incident, note.at);
+                    // Who was asked is asked on these terms, whatever is loaded next.
+                    match service.phase.question() {
+                        Some(question) => {
+                            self.terms.insert(incident, question.approve.clone());
+                        }
+                        None => {
+                            self.terms.remove(&incident);
+                        }
+                    }
                     self.approvals.remove(&incident);
                 }
                 if note.what == What::RollingBack
@@ -331,6 +345,7 @@ impl Laws {
             );
             if let Response::Approve(approve) = &trigger.response {
                 let asked = self.asked.get(&incident.number).copied().unwrap();
+                let approve = self.terms.get(&incident.number).unwrap_or(approve);
                 self.law_3(incident.number, asked, approve, at, "the plan");
             }
             let told = commands.iter().any(|c| {
@@ -349,7 +364,10 @@ impl Laws {
         assert_ne!(Some(to), record.from.as_ref(), "law 5: to the running one");
         assert!(!self.bad.contains(to), "law 5: to a bad one: {to}");
         let place = |v: &String| self.seen.iter().position(|s| s == v);
-        if let (Some(from), Some(to)) = (record.from.as_ref().and_then(place), place(to)) {
+        // A person may name a release that never ran but beside another one: which of
+        // the two came first nobody can tell.
+        let ran = service.releases.seen.iter().any(|r| r.version == *to);
+        if ran && let (Some(from), Some(to)) = (record.from.as_ref().and_then(place), place(to)) {
             assert!(to < from, "law 5: forward");
         }
         let rule = service.policy.release.as_ref();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{Command, Counts, Event, Note, Probation, Ruling, Service, What};
+use backstop::guard::{Command, Counts, Event, Ledger, Note, Probation, Ruling, Service, What};
 use backstop::model::{Mode, Moment, Policy, Trigger, Word};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -155,6 +155,19 @@ impl Shadow {
             self.compare(service, trigger, kept, &notes);
         }
         self.running.clone_from(&service.releases.running);
+    }
+
+    /// The tick at which a service leaves is in its ledger, and no step shows it.
+    pub(crate) fn left(&mut self, ledger: &Ledger) {
+        for kept in ledger.rows() {
+            if let Some(row) = self.rows.get_mut(&kept.trigger)
+                && row.since == kept.since
+            {
+                row.evaluations = kept.evaluations;
+                row.watched = kept.watched();
+                row.last = kept.last;
+            }
+        }
     }
 
     /// What the notes and the tick say of one trigger.
