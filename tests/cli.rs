@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 /// Every command, in the order of `backstop --help`.
@@ -98,18 +100,35 @@ fn what_makes_no_sense_is_refused_with_2() {
 }
 
 #[test]
-fn the_agent_s_own_program_is_started_by_run_of_the_same_release() {
+fn the_agent_s_own_program_is_started_by_run() {
     let agent = |args: &[&str]| page_of(env!("CARGO_BIN_EXE_backstop-agent"), args);
-    let pages = [
-        agent(&[]),
-        agent(&["run"]),
-        agent(&[env!("CARGO_PKG_VERSION"), "--policies=x"]),
-    ];
+    let pages = [agent(&[]), agent(&["run"]), agent(&["--policies=x"])];
     assert!(
         pages.iter().all(|p| p.contains("\nexit code 2\n")),
         "{pages:#?}"
     );
     insta::assert_snapshot!("agent", pages.join("\n"));
+    let version = agent(&["--version"]);
+    let known = concat!("\nbackstop-agent ", env!("CARGO_PKG_VERSION"), " (");
+    assert!(version.contains(known), "{version}");
+}
+
+/// What was built, or installed, at another time lies beside it.
+#[test]
+fn an_agent_of_another_build_is_said_to_be_one_and_never_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let [program, other] = ["backstop", "backstop-agent"].map(|name| dir.path().join(name));
+    fs::copy(env!("CARGO_BIN_EXE_backstop"), &program).unwrap();
+    let script = "#!/bin/sh\necho \"$@\" >> \"$0.told\"\necho 'backstop-agent 0.1.0 (0)'\n";
+    fs::write(&other, script).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    // The agent itself says what is wrong with this.
+    let page = page_of(program.to_str().unwrap(), &["run", "--http", "nonsense"]);
+    assert!(page.contains("is of another build"), "{page}");
+    assert!(page.contains("\nexit code 1\n"), "{page}");
+    assert!(page.contains("nonsense"), "{page}");
+    let told = fs::read_to_string(dir.path().join("backstop-agent.told")).unwrap();
+    assert_eq!(told, "--version\n");
 }
 
 #[test]
@@ -155,7 +174,7 @@ fn a_test_notice_says_what_came_of_it_and_needs_no_agent() {
          [notifiers.bad]\ntype = \"run\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\n\
          templates = {{ test = \"{{{{ title }}}}\" }}\n"
     );
-    std::fs::write(&config, text).unwrap();
+    fs::write(&config, text).unwrap();
     let config = config.to_str().unwrap();
     let test = |name: &str, more: &[&str]| {
         let mut args = vec!["notify", "test", name, "--config", config];

@@ -8,48 +8,68 @@
 //! the agent itself, and costs more memory.
 //!
 //! The line has everything in a fixed form, so that nothing needs clap to read
-//! it, and begins with the version: two programs of one release belong together.
+//! it. It is handed only to a program of the very same build, which is asked
+//! first: half an upgrade, or one program built anew, must neither leave a
+//! service unguarded nor guard it with other code than what was started.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use super::Error;
+use super::{Done, Error, out, run};
 use crate::agent::Setup;
 
 /// The agent's program, beside this one.
 const AGENT: &str = "backstop-agent";
-/// What both must be of.
-const RELEASE: &str = env!("CARGO_PKG_VERSION");
+/// What it says of itself: its release, and a hash of the sources (`build.rs`).
+const VERSION: &str = concat!(
+    "backstop-agent ",
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("BACKSTOP_BUILD"),
+    ")\n"
+);
 /// What the agent is told in any case, in this order, each with `=`.
 const KEYS: [&str; 4] = ["--policies=", "--state=", "--socket=", "--log="];
 /// What may follow, in this order.
 const MORE: [&str; 2] = ["--config=", "--http="];
 
-/// Goes on as the agent's program. Comes back only if there is none that may be
-/// executed.
+/// Goes on as the agent's program. Comes back if there is none of this build, or
+/// none that may be executed.
 pub(super) fn hand_over(setup: &Setup) {
-    if let Ok(this) = std::env::current_exe() {
-        let mut agent = Command::new(this.with_file_name(AGENT));
-        let _refused = agent.arg(RELEASE).args(spell(setup)).exec();
+    let Ok(this) = std::env::current_exe() else {
+        return;
+    };
+    let agent = this.with_file_name(AGENT);
+    let asked = Command::new(&agent)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    match asked {
+        Ok(said) if said.stdout == VERSION.as_bytes() => {
+            let _refused = Command::new(agent).args(spell(setup)).exec();
+        }
+        Ok(_) => out::warn(&format!(
+            "{} is of another build, so that this program is the agent itself, and takes more memory: install both of one build",
+            agent.display()
+        )),
+        Err(_) => {}
     }
 }
 
-/// What this process, the agent's program, was handed.
-pub(super) fn handed() -> Result<Setup, Error> {
-    let mut words = std::env::args_os().skip(1);
-    let started = "it is started by `backstop run`";
-    match words.next() {
-        None => Err(Error::usage(format!("{AGENT} is told nothing")).hint(started)),
-        Some(release) if release == RELEASE => read(words)
-            .ok_or_else(|| Error::usage(format!("{AGENT} cannot read its line")).hint(started)),
-        Some(other) => {
-            let other = other.display();
-            let what = format!("{AGENT} is of release {RELEASE}, and was started by {other}");
-            Err(Error::usage(what).hint("install `backstop` and `backstop-agent` of one release"))
-        }
+/// Does what this process, the agent's program, was handed.
+pub(super) fn follow() -> Result<Done, Error> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if words == ["--version"] {
+        out::say(VERSION)?;
+        return Ok(Done::Well);
     }
+    let setup = read(words.into_iter()).ok_or_else(|| {
+        let what = format!("{AGENT} cannot read its line");
+        Error::usage(what).hint("it is started by `backstop run`")
+    })?;
+    run::on(&setup)
 }
 
 fn spell(setup: &Setup) -> Vec<OsString> {

@@ -270,7 +270,7 @@ pub fn main() -> ExitCode {
 
 /// The agent's own program, as `backstop run` starts it. Exits as that does.
 pub fn agent() -> ExitCode {
-    exit(line::handed().and_then(|setup| run::on(&setup)))
+    exit(line::follow())
 }
 
 fn exit(done: Result<Done, Error>) -> ExitCode {
