@@ -2,16 +2,12 @@
 //! good and bad, who says so, and which release is the target.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use backstop::guard::{
-    Command, Engine, Event, Incident, Note, Notice, NoticeKind, Order, Person, Phase, Service, What,
-};
-use backstop::model::{
-    Action, Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, Standing, StepEnd,
-    Word,
-};
-use backstop::view::{Report, Status, Style};
+use backstop::guard::{Event, NoticeKind, Order, Person, Phase, What};
+use backstop::model::{Action, HowEnded, Outcome, Output, Sample, Series, Standing, Word};
+use backstop::view::{Status, Style};
+
+use crate::post::{Hands, Post, TICK, person};
 
 /// A service that is down or up, and how it is rolled back.
 const POLICY: &str = r#"
@@ -46,79 +42,17 @@ run  = ["roll", "{target}"]
 notify = ["slack"]
 "#;
 
-struct World {
-    engine: Engine,
-    at: Moment,
-    up: bool,
-    orders: Vec<Order>,
-    notes: Vec<Note>,
-    notices: Vec<Notice>,
-}
+#[derive(Default)]
+struct Releases;
+
+impl Hands for Releases {}
+
+type World = Post<Releases>;
 
 impl World {
     /// A service with these keys of `[release]`.
     fn new(release: &str) -> Self {
-        let mut world = Self {
-            engine: Engine::new(),
-            at: Moment::from_millis(1_000_000),
-            up: true,
-            orders: Vec::new(),
-            notes: Vec::new(),
-            notices: Vec::new(),
-        };
-        world.step(Event::Restarted { host: "h".into() });
-        world.revise(release);
-        world
-    }
-
-    fn revise(&mut self, release: &str) {
-        self.revise_to(POLICY, release);
-    }
-
-    fn revise_to(&mut self, policy: &str, release: &str) {
-        let text = format!("{policy}\n[release]\ngood_after = \"30s\"\n{release}\n");
-        let loaded = backstop::policy::load("shop.toml", &text);
-        let policy = loaded
-            .policy
-            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
-        self.step(Event::Revised {
-            policy: Arc::new(policy),
-            hash: "9f2c41d0".into(),
-        });
-    }
-
-    fn step(&mut self, event: Event) {
-        for command in self.engine.step(self.at, event) {
-            match command {
-                Command::Note(note) => self.notes.push(note),
-                Command::Run(order) => self.orders.push(order),
-                Command::Tell(notice) => self.notices.push(notice),
-                Command::Cancel { .. } => {}
-            }
-        }
-    }
-
-    fn tick(&mut self) {
-        self.at = self.at + Duration::from_secs(5);
-        let outcome = if self.up {
-            Outcome::Probed {
-                latency: Duration::from_millis(12),
-                fault: None,
-            }
-        } else {
-            Outcome::Failed(Gap::new(GapKind::Refused, "connection refused"))
-        };
-        self.step(Event::Sampled {
-            service: "shop".into(),
-            source: "web".into(),
-            tick: self.at,
-            outcome,
-        });
-        self.step(Event::Ticked {
-            service: "shop".into(),
-            tick: self.at,
-            wall_ahead_ms: 0,
-        });
+        Self::guarding(&with_release(POLICY, release))
     }
 
     /// A page on which so many processes say that they run a version.
@@ -137,26 +71,14 @@ impl World {
                 });
             }
         }
+        // It answers before the tick that it was asked for.
         self.step(Event::Sampled {
             service: "shop".into(),
             source: "app".into(),
-            tick: self.at + Duration::from_secs(5),
+            tick: self.at + TICK,
             outcome: Outcome::Scraped(samples),
         });
         self.tick();
-    }
-
-    fn wait(&mut self, seconds: u64) {
-        for _ in 0..seconds / 5 {
-            self.tick();
-        }
-    }
-
-    fn deploy(&mut self, version: &str) {
-        self.step(Event::Released {
-            service: "shop".into(),
-            version: version.into(),
-        });
     }
 
     /// These releases ran, each until it was good.
@@ -178,40 +100,30 @@ impl World {
 
     /// The step that was ordered last ends; a rollback that succeeds has its
     /// target run.
-    fn end(&mut self, how: HowEnded) {
-        let order = self.orders.last().expect("a step was ordered").clone();
-        self.step(Event::Starting {
-            service: order.service.clone(),
-            ticket: order.ticket,
-            step: order.step,
-        });
-        if let (true, "roll", [_, target]) = (how.is_success(), program(&order), argv(&order)) {
-            self.deploy(&target.clone());
+    fn rolled(&mut self, how: HowEnded) {
+        let order = self.begin();
+        if let (true, [program, target]) = (how.is_success(), argv(&order))
+            && program == "roll"
+        {
+            self.deploy(target);
         }
-        self.step(Event::Finished {
-            service: order.service,
-            ticket: order.ticket,
-            step: order.step,
-            end: StepEnd {
-                how,
-                output: Output::default(),
-                took: Duration::from_secs(1),
-            },
-        });
+        self.finish(order, how, Output::default());
     }
 
     fn say(&mut self, version: &str, word: Word) {
-        self.step(Event::Declared {
-            service: "shop".into(),
-            version: version.into(),
-            word,
-            by: person(),
-            reason: "loses orders".into(),
-        });
+        self.declare(version, word, ann(), "loses orders");
     }
 
-    fn service(&self) -> &Service {
-        &self.engine.state().services["shop"]
+    /// A person orders a rollback to this release.
+    fn order(&mut self, to: &str) {
+        self.step(Event::Ordered {
+            service: "shop".into(),
+            by: ann(),
+            reason: "now".into(),
+            to: Some(to.into()),
+            plan: None,
+            drill: false,
+        });
     }
 
     fn standing(&self, version: &str) -> Standing {
@@ -219,39 +131,13 @@ impl World {
         release.expect("it was seen").standing
     }
 
-    fn incident(&self) -> &Incident {
-        let service = self.service();
-        let last = service.incident.as_ref().or(service.closed.last());
-        last.expect("there was an incident")
-    }
-
     /// The command lines that were ordered.
     fn ordered(&self) -> Vec<String> {
         self.orders.iter().map(|o| argv(o).join(" ")).collect()
     }
 
-    fn last(&self, what: What) -> &str {
-        let note = self.notes.iter().rfind(|n| n.what == what);
-        &note.expect("it was noted").reason
-    }
-
     fn status(&self) -> String {
         Status::new(self.engine.state(), None, None).text(Style::default())
-    }
-
-    fn report(&self) -> String {
-        let state = self.engine.state();
-        Report {
-            incident: self.incident(),
-            notes: None,
-            steps: &[],
-            signals: None,
-            policy: Some(&self.service().policy),
-            host: "h",
-            now: state.now,
-            wall_ahead_ms: 0,
-        }
-        .markdown()
     }
 }
 
@@ -262,22 +148,20 @@ fn argv(order: &Order) -> &[String] {
     }
 }
 
-fn program(order: &Order) -> &str {
-    &argv(order)[0]
+fn ann() -> Person {
+    person("ann", &[])
 }
 
-fn person() -> Person {
-    Person {
-        name: "ann".into(),
-        roles: Vec::new(),
-    }
+/// A policy with these keys of `[release]`.
+fn with_release(policy: &str, release: &str) -> String {
+    format!("{policy}\n[release]\ngood_after = \"30s\"\n{release}\n")
 }
 
 #[test]
 fn a_release_that_a_person_calls_bad_is_never_gone_back_to() {
     let mut world = World::new("").ran(&["v1", "v2"]);
     world.say("v2", Word::Bad);
-    assert!(matches!(world.service().phase, Phase::Watching));
+    assert!(matches!(world.phase(), Phase::Watching));
     world.breaks("v3");
     assert_eq!(world.ordered(), ["roll v1"]);
     assert!(
@@ -292,7 +176,7 @@ fn a_bad_release_that_runs_is_no_trigger() {
     let mut world = World::new("").ran(&["v1", "v2"]);
     world.say("v2", Word::Bad);
     world.wait(120);
-    assert!(matches!(world.service().phase, Phase::Watching));
+    assert!(matches!(world.phase(), Phase::Watching));
     assert_eq!(world.standing("v2"), Standing::Bad, "not by running well");
     assert!(world.orders.is_empty());
 }
@@ -304,7 +188,7 @@ fn a_release_that_people_put_where_a_shadow_would_have_gone_is_not_the_agents_ow
     let asks = "[triggers.asks]\nwhen = \"web is down for 30s\"\nseverity = \"high\"\n\
                 approve = { within = \"20s\" }";
     let mut world = World::new("");
-    world.revise_to(&format!("{shadow}\n{asks}"), "");
+    world.revise(&with_release(&format!("{shadow}\n{asks}"), ""));
     let mut world = world.ran(&["v1"]);
     world.breaks("v2");
     assert_eq!(
@@ -312,7 +196,7 @@ fn a_release_that_people_put_where_a_shadow_would_have_gone_is_not_the_agents_ow
         "plan rollback from release v2 to v1"
     );
     world.wait(60);
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
     assert!(world.orders.is_empty());
     let fired = |world: &World| world.service().judge.trigger("asks").unwrap().fired;
     assert!(fired(&world).is_some());
@@ -345,14 +229,7 @@ fn a_release_that_a_person_calls_good_needs_no_proof() {
 fn a_rollback_to_what_a_person_called_bad_is_refused_with_that_word() {
     let mut world = World::new("").ran(&["v1", "v2"]);
     world.say("v1", Word::Bad);
-    world.step(Event::Ordered {
-        service: "shop".into(),
-        by: person(),
-        reason: "now".into(),
-        to: Some("v1".into()),
-        plan: None,
-        drill: false,
-    });
+    world.order("v1");
     assert!(world.orders.is_empty());
     assert_eq!(
         world.last(What::Refused),
@@ -367,7 +244,7 @@ const CHECKED: &str = r#"target = { check = ["exists", "{target}"], otherwise = 
 fn a_target_that_fails_its_check_makes_way_for_the_next_good_one() {
     let mut world = World::new(CHECKED).ran(&["v1", "v2"]);
     world.breaks("v3");
-    world.end(HowEnded::Exited(1));
+    world.rolled(HowEnded::Exited(1));
     assert_eq!(world.ordered(), ["exists v2", "exists v1"]);
     assert!(
         world
@@ -393,9 +270,9 @@ fn a_target_that_fails_its_check_makes_way_for_the_next_good_one() {
             ),
         ]
     );
-    world.end(HowEnded::Succeeded);
+    world.rolled(HowEnded::Succeeded);
     assert_eq!(world.ordered()[2], "roll v1");
-    world.end(HowEnded::Succeeded);
+    world.rolled(HowEnded::Succeeded);
     let run = world.incident().runs.last().unwrap();
     assert_eq!(
         (run.from.as_deref(), run.to.as_deref()),
@@ -403,17 +280,17 @@ fn a_target_that_fails_its_check_makes_way_for_the_next_good_one() {
     );
     world.up = true;
     world.wait(20);
-    assert!(matches!(world.service().phase, Phase::Cooling { .. }));
+    assert!(matches!(world.phase(), Phase::Cooling { .. }));
 }
 
 #[test]
 fn when_no_target_passes_its_check_nothing_is_touched_and_a_person_is_called() {
     let mut world = World::new(CHECKED).ran(&["v1", "v2"]);
     world.breaks("v3");
-    world.end(HowEnded::Exited(1));
-    world.end(HowEnded::Exited(1));
+    world.rolled(HowEnded::Exited(1));
+    world.rolled(HowEnded::Exited(1));
     assert_eq!(world.ordered(), ["exists v2", "exists v1"]);
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
     let why = world.last(What::Failed);
     assert!(why.contains("no target passed its check (v2, v1)"), "{why}");
 }
@@ -424,27 +301,20 @@ fn at_most_five_targets_are_checked() {
     let mut world = World::new(CHECKED).ran(&all);
     world.breaks("v8");
     for _ in 0..5 {
-        assert!(matches!(world.service().phase, Phase::Acting(_)));
-        world.end(HowEnded::Exited(1));
+        assert!(matches!(world.phase(), Phase::Acting(_)));
+        world.rolled(HowEnded::Exited(1));
     }
     assert_eq!(world.ordered().last().unwrap(), "exists v3");
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
 }
 
 #[test]
 fn a_release_that_a_person_named_is_not_exchanged_for_another() {
     let mut world = World::new(CHECKED).ran(&["v1", "v2", "v3"]);
-    world.step(Event::Ordered {
-        service: "shop".into(),
-        by: person(),
-        reason: "now".into(),
-        to: Some("v2".into()),
-        plan: None,
-        drill: false,
-    });
-    world.end(HowEnded::Exited(1));
+    world.order("v2");
+    world.rolled(HowEnded::Exited(1));
     assert_eq!(world.ordered(), ["exists v2"]);
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
 }
 
 #[test]
@@ -452,23 +322,23 @@ fn without_a_word_a_target_that_fails_its_check_calls_a_person() {
     let check = r#"target = { check = ["exists", "{target}"] }"#;
     let mut world = World::new(check).ran(&["v1", "v2"]);
     world.breaks("v3");
-    world.end(HowEnded::Exited(1));
+    world.rolled(HowEnded::Exited(1));
     assert_eq!(world.ordered(), ["exists v2"]);
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
 }
 
 #[test]
 fn what_did_not_cure_is_followed_by_the_good_release_before() {
     let mut world = World::new("").ran(&["v1", "v2", "v3"]);
     world.breaks("v4");
-    world.end(HowEnded::Succeeded);
+    world.rolled(HowEnded::Succeeded);
     world.wait(40);
     assert_eq!(world.ordered(), ["roll v3", "roll v2"]);
-    world.end(HowEnded::Succeeded);
+    world.rolled(HowEnded::Succeeded);
     assert_eq!(world.standing("v3"), Standing::Bad);
     world.wait(40);
     assert_eq!(world.ordered().len(), 2, "once more, and no more");
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
 }
 
 #[test]
@@ -513,10 +383,10 @@ fn what_was_before_a_migration_is_never_gone_back_to() {
     world = world.ran(&["v3"]);
     world.breaks("v4");
     assert_eq!(world.ordered(), ["roll v3"]);
-    world.end(HowEnded::Succeeded);
+    world.rolled(HowEnded::Succeeded);
     world.wait(40);
     assert_eq!(world.ordered().len(), 1, "not on to v2");
-    assert!(matches!(world.service().phase, Phase::Escalated { .. }));
+    assert!(matches!(world.phase(), Phase::Escalated { .. }));
     assert_eq!(
         world.last(What::Held),
         "release v2 and what is older cannot be gone back to: v3 came with a migration that cannot be taken back"
@@ -536,14 +406,7 @@ fn a_person_says_that_a_release_is_irreversible_and_takes_it_back() {
         "{}",
         world.status()
     );
-    world.step(Event::Ordered {
-        service: "shop".into(),
-        by: person(),
-        reason: "now".into(),
-        to: Some("v2".into()),
-        plan: None,
-        drill: false,
-    });
+    world.order("v2");
     assert!(world.ordered().is_empty(), "not by a person either");
     world.say("v3", Word::Reversible);
     world.tick();
@@ -554,14 +417,7 @@ fn a_person_says_that_a_release_is_irreversible_and_takes_it_back() {
 fn a_release_that_nobody_can_place_is_not_known_to_be_after_a_migration() {
     let mut world = World::new("").ran(&["v1", "v2"]);
     world.say("v2", Word::Irreversible);
-    world.step(Event::Ordered {
-        service: "shop".into(),
-        by: person(),
-        reason: "now".into(),
-        to: Some("v0".into()),
-        plan: None,
-        drill: false,
-    });
+    world.order("v0");
     assert!(world.orders.is_empty());
     let why = world.last(What::Refused);
     assert!(why.contains("may be older than v2"), "{why}");
@@ -642,28 +498,14 @@ fn a_rollback_of_half_a_rollout_is_cured_while_its_processes_still_go() {
         world.page(&[("v1", 3), ("v2", 2)]);
     }
     assert_eq!(world.ordered(), ["roll v1"]);
-    let order = world.orders[0].clone();
-    world.step(Event::Starting {
-        service: "shop".into(),
-        ticket: order.ticket,
-        step: order.step,
-    });
+    let order = world.begin();
     world.page(&[("v1", 4), ("v2", 1)]);
-    world.step(Event::Finished {
-        service: "shop".into(),
-        ticket: order.ticket,
-        step: order.step,
-        end: StepEnd {
-            how: HowEnded::Succeeded,
-            output: Output::default(),
-            took: Duration::from_secs(1),
-        },
-    });
+    world.finish(order, HowEnded::Succeeded, Output::default());
     world.up = true;
     for _ in 0..4 {
         world.page(&[("v1", 5)]);
     }
-    assert!(matches!(world.service().phase, Phase::Cooling { .. }));
+    assert!(matches!(world.phase(), Phase::Cooling { .. }));
     assert_eq!(world.service().releases.running.as_deref(), Some("v1"));
     assert_eq!(world.standing("v2"), Standing::Bad);
     assert_eq!(world.orders.len(), 1, "its own rollback is no deployment");
@@ -680,7 +522,7 @@ fn a_row_against_a_baseline_keeps_no_release_from_being_found_good() {
     );
     world.deploy("v1");
     world.wait(400);
-    let releases = &world.engine.state().services["shop"].releases;
+    let releases = &world.service().releases;
     let standing = releases.running().map(|release| release.standing);
     assert_eq!(standing, Some(Standing::Good));
 }

@@ -1,18 +1,17 @@
 //! The shadow ledger, through the engine: what counts as evidence, what people
 //! make of a fire, and that being fit to enforce changes nothing but words.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
-
-use std::sync::Arc;
 use std::time::Duration;
 
 use backstop::guard::{
-    Command, Deed, Did, Engine, Event, Fire, Freeze, Gate, Note, Notice, NoticeKind, Person,
+    Deed, Did, Engine, Event, Fire, Freeze, Gate, Note, Notice, NoticeKind, Order, Person,
     Probation, Ruling, Snapshot, What,
 };
-use backstop::model::{Gap, GapKind, Moment, Outcome, Policy, Promote, Word};
+use backstop::model::{Gap, GapKind, Outcome, Promote, Word};
 use backstop::view::ledger::LedgerView;
 use backstop::view::{NoticeView, Status, Style};
+
+use crate::post::{Hands, Post, person};
 
 const POLICY: &str = r#"
 service  = "shop"
@@ -49,24 +48,21 @@ after  = "5m"
 notify = ["pager"]
 "#;
 
-struct World {
-    engine: Engine,
-    at: Moment,
-    up: bool,
-    notices: Vec<Notice>,
-    notes: Vec<Note>,
+#[derive(Default)]
+struct Shadow;
+
+impl Hands for Shadow {
+    fn take(_: &mut Post<Self>, order: Order) {
+        panic!("in shadow something is run: {order:?}");
+    }
 }
 
+type World = Post<Shadow>;
+
 impl World {
+    /// A good release, and a newer one that runs.
     fn new(policy: &str) -> Self {
-        let mut world = Self {
-            engine: Engine::new(),
-            at: Moment::from_millis(1_000_000),
-            up: true,
-            notices: Vec::new(),
-            notes: Vec::new(),
-        };
-        world.revise(policy);
+        let mut world = Self::guarding(policy);
         world.deploy("v1");
         world.wait(120);
         world.deploy("v2");
@@ -74,43 +70,8 @@ impl World {
         world
     }
 
-    fn revise(&mut self, text: &str) {
-        let loaded = backstop::policy::load("shop.toml", text);
-        let policy: Policy = loaded
-            .policy
-            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
-        self.step(Event::Revised {
-            policy: Arc::new(policy),
-            hash: "9f2c41d0".into(),
-        });
-    }
-
-    fn deploy(&mut self, version: &str) {
-        self.step(Event::Released {
-            service: "shop".into(),
-            version: version.into(),
-        });
-    }
-
-    fn declare(&mut self, version: &str, word: Word) {
-        self.step(Event::Declared {
-            service: "shop".into(),
-            version: version.into(),
-            word,
-            by: alice(),
-            reason: "I looked".into(),
-        });
-    }
-
-    fn answer(&mut self, approve: bool) {
-        self.step(Event::Answered {
-            incident: self.engine.state().last_incident,
-            by: alice(),
-            role: None,
-            approve,
-            reason: String::new(),
-            link: None,
-        });
+    fn call(&mut self, version: &str, word: Word) {
+        self.declare(version, word, alice(), "I looked");
     }
 
     fn order(&mut self, drill: bool) {
@@ -124,22 +85,8 @@ impl World {
         });
     }
 
-    fn acknowledge(&mut self) {
-        self.step(Event::Acknowledged {
-            incident: self.engine.state().last_incident,
-            by: alice(),
-            reason: String::new(),
-        });
-    }
-
-    fn count(&mut self, value: f64) {
-        self.step(Event::Counted {
-            incident: self.engine.state().last_incident,
-            name: "orders".into(),
-            value,
-            by: alice(),
-            reason: "the database".into(),
-        });
+    fn lost(&mut self, orders: f64) {
+        self.count(orders, alice(), "the database");
     }
 
     fn freeze(&mut self) {
@@ -155,50 +102,13 @@ impl World {
         });
     }
 
-    fn step(&mut self, event: Event) {
-        for command in self.engine.step(self.at, event) {
-            match command {
-                Command::Tell(notice) => self.notices.push(notice),
-                Command::Note(note) => self.notes.push(note),
-                Command::Run(order) => panic!("in shadow something is run: {order:?}"),
-                Command::Cancel { .. } => {}
-            }
-        }
-    }
-
-    fn tick(&mut self, outcome: Outcome) {
-        self.at = self.at + Duration::from_secs(5);
-        self.step(Event::Sampled {
-            service: "shop".into(),
-            source: "web".into(),
-            tick: self.at,
-            outcome,
-        });
-        self.step(Event::Ticked {
-            service: "shop".into(),
-            tick: self.at,
-            wall_ahead_ms: 1_763_800_000_000,
-        });
-    }
-
-    fn wait(&mut self, seconds: u64) {
-        for _ in 0..seconds / 5 {
-            let outcome = if self.up {
-                Outcome::Probed {
-                    latency: Duration::from_millis(12),
-                    fault: None,
-                }
-            } else {
-                Outcome::Failed(Gap::new(GapKind::Refused, "connection refused"))
-            };
-            self.tick(outcome);
-        }
-    }
-
     /// Nothing can be said of the service for a while.
     fn blind(&mut self, seconds: u64) {
         for _ in 0..seconds / 5 {
-            self.tick(Outcome::Failed(Gap::new(GapKind::NoRoute, "no route")));
+            self.pass();
+            let gap = Gap::new(GapKind::NoRoute, "no route");
+            self.sample("web", Outcome::Failed(gap));
+            self.ticked();
         }
     }
 
@@ -214,19 +124,16 @@ impl World {
     }
 
     fn row(&self) -> &Probation {
-        self.engine.state().services["shop"]
-            .ledger
-            .row("down")
-            .unwrap()
+        self.service().ledger.row("down").unwrap()
     }
 
-    fn last(&self) -> &Fire {
+    fn last_fire(&self) -> &Fire {
         self.row().fires.last().unwrap()
     }
 
     fn is_fit(&self) -> bool {
-        let policy = &self.engine.state().services["shop"].policy;
-        self.row().is_fit(&policy.triggers[0].promote.unwrap())
+        let rule = self.service().policy.triggers[0].promote.unwrap();
+        self.row().is_fit(&rule)
     }
 
     fn said(&self, what: What) -> usize {
@@ -235,41 +142,38 @@ impl World {
 }
 
 fn alice() -> Person {
-    Person {
-        name: "alice".into(),
-        roles: Vec::new(),
-    }
+    person("alice", &[])
 }
 
 #[test]
 fn a_fire_that_nobody_agrees_with_within_its_hour_is_a_false_one() {
     let mut world = World::new(POLICY);
     world.fire();
-    let fire = world.last();
+    let fire = world.last_fire();
     assert_eq!(fire.ruling, Ruling::Open);
     assert_eq!(fire.deed, Some(Deed::RollBack));
     assert_eq!(fire.release.as_deref(), Some("v2"));
     assert_eq!((fire.incident, fire.ended), (Some(1), None));
     world.recover();
-    assert!(world.last().ended.is_some());
+    assert!(world.last_fire().ended.is_some());
     world.wait(3600 - 130);
     assert_eq!(world.row().counts.open(), 1, "its hour is not over");
     world.wait(60);
     let counts = world.row().counts;
     assert_eq!((counts.fires, counts.rolled_back), (1, 1));
     assert_eq!((counts.confirmed, counts.refuted), (0, 1));
-    assert_eq!(world.last().ruling, Ruling::False);
+    assert_eq!(world.last_fire().ruling, Ruling::False);
 }
 
 #[test]
 fn whoever_agrees_within_the_hour_confirms_a_fire() {
     type Case = (Did, fn(&mut World));
     let cases: [Case; 6] = [
-        (Did::Acknowledged, World::acknowledge),
-        (Did::Approved, |w| w.answer(true)),
+        (Did::Acknowledged, |w| w.acknowledge(alice())),
+        (Did::Approved, |w| w.answer(alice(), true)),
         (Did::Ordered, |w| w.order(false)),
-        (Did::Lost, |w| w.count(12.0)),
-        (Did::CalledBad, |w| w.declare("v2", Word::Bad)),
+        (Did::Lost, |w| w.lost(12.0)),
+        (Did::CalledBad, |w| w.call("v2", Word::Bad)),
         (Did::WentBack, |w| w.deploy("v1")),
     ];
     for (did, act) in cases {
@@ -277,8 +181,8 @@ fn whoever_agrees_within_the_hour_confirms_a_fire() {
         world.fire();
         world.wait(60);
         act(&mut world);
-        assert_eq!(world.last().ruling, Ruling::Confirmed, "{did:?}");
-        let kept = &world.last().acts;
+        assert_eq!(world.last_fire().ruling, Ruling::Confirmed, "{did:?}");
+        let kept = &world.last_fire().acts;
         assert_eq!(kept.len(), 1, "{did:?}");
         assert_eq!(kept[0].did, did);
         world.recover();
@@ -292,9 +196,9 @@ fn whoever_agrees_within_the_hour_confirms_a_fire() {
 fn what_says_nothing_of_the_fire_confirms_nothing() {
     let cases: [fn(&mut World); 6] = [
         |w| w.order(true),
-        |w| w.count(0.0),
-        |w| w.declare("v1", Word::Bad),
-        |w| w.declare("v2", Word::Irreversible),
+        |w| w.lost(0.0),
+        |w| w.call("v1", Word::Bad),
+        |w| w.call("v2", Word::Irreversible),
         |w| w.deploy("v3"),
         World::freeze,
     ];
@@ -302,10 +206,10 @@ fn what_says_nothing_of_the_fire_confirms_nothing() {
         let mut world = World::new(POLICY);
         world.fire();
         act(&mut world);
-        assert_eq!(world.last().ruling, Ruling::Open, "case {i}");
+        assert_eq!(world.last_fire().ruling, Ruling::Open, "case {i}");
         world.recover();
         world.wait(3600);
-        assert_eq!(world.last().ruling, Ruling::False, "case {i}");
+        assert_eq!(world.last_fire().ruling, Ruling::False, "case {i}");
     }
 }
 
@@ -324,17 +228,17 @@ fn to_go_back_to_the_release_that_fired_does_not_agree_with_it() {
 #[test]
 fn a_contradiction_outweighs_whatever_else_is_said() {
     let contradictions: [fn(&mut World); 2] =
-        [|w| w.answer(false), |w| w.declare("v2", Word::Good)];
+        [|w| w.answer(alice(), false), |w| w.call("v2", Word::Good)];
     for contradict in contradictions {
         let mut world = World::new(POLICY);
         world.fire();
-        world.acknowledge();
+        world.acknowledge(alice());
         assert_eq!(world.row().counts.confirmed, 1);
         contradict(&mut world);
         world.order(false);
         let counts = world.row().counts;
         assert_eq!((counts.confirmed, counts.refuted), (0, 1));
-        assert_eq!(world.last().acts.len(), 3);
+        assert_eq!(world.last_fire().acts.len(), 3);
     }
 }
 
@@ -342,35 +246,35 @@ fn a_contradiction_outweighs_whatever_else_is_said() {
 fn in_shadow_a_false_alarm_can_be_said_to_be_one() {
     let mut world = World::new(POLICY);
     world.fire();
-    world.answer(false);
-    assert_eq!(world.last().ruling, Ruling::False);
+    world.answer(alice(), false);
+    assert_eq!(world.last_fire().ruling, Ruling::False);
     let answered = |note: &&Note| note.what == What::Answered;
     let note = world.notes.iter().find(answered).unwrap();
     let said = "alice rejected: nothing is being asked, the shadow ledger has it";
     assert_eq!(note.reason, said);
     // The incident goes on, and what comes when its hour is over is ignored.
     world.wait(3600);
-    world.answer(false);
+    world.answer(alice(), false);
     assert_eq!(world.said(What::AnswerIgnored), 1);
-    assert_eq!(world.last().acts.len(), 1);
+    assert_eq!(world.last_fire().acts.len(), 1);
 }
 
 #[test]
 fn what_is_said_after_the_hour_is_about_no_fire() {
     let mut world = World::new(POLICY);
     world.fire();
-    let fired = world.last().at;
+    let fired = world.last_fire().at;
     world.wait(3600 - world.at.since(fired).as_secs() - 5);
     assert_eq!(world.at.since(fired), Duration::from_secs(3595));
     // Not yet a tick, and its hour is over.
     world.at = fired + Duration::from_hours(1);
-    world.acknowledge();
-    assert_eq!(world.last().ruling, Ruling::Open);
+    world.acknowledge(alice());
+    assert_eq!(world.last_fire().ruling, Ruling::Open);
     world.wait(5);
-    assert_eq!(world.last().ruling, Ruling::False);
-    world.declare("v2", Word::Bad);
+    assert_eq!(world.last_fire().ruling, Ruling::False);
+    world.call("v2", Word::Bad);
     assert_eq!(world.row().counts.refuted, 1);
-    assert!(world.last().acts.is_empty());
+    assert!(world.last_fire().acts.is_empty());
 }
 
 #[test]
@@ -378,16 +282,16 @@ fn the_gate_that_held_a_fire_is_on_record() {
     let mut world = World::new(POLICY);
     world.freeze();
     world.fire();
-    assert_eq!(world.last().gate, Some(Gate::Freeze));
-    assert_eq!(world.last().deed, None);
+    assert_eq!(world.last_fire().gate, Some(Gate::Freeze));
+    assert_eq!(world.last_fire().deed, None);
     world.wait(1800);
     // The freeze is over, and the hold is still met.
-    assert_eq!(world.last().deed, Some(Deed::RollBack));
+    assert_eq!(world.last_fire().deed, Some(Deed::RollBack));
     let counts = world.row().counts;
     assert_eq!((counts.fires, counts.held, counts.rolled_back), (1, 1, 1));
     world.recover();
     world.fire();
-    assert_eq!(world.last().gate, Some(Gate::Cooldown));
+    assert_eq!(world.last_fire().gate, Some(Gate::Cooldown));
     assert_eq!(world.row().counts.held, 2);
 }
 
@@ -413,11 +317,11 @@ fn it_is_said_once_that_a_trigger_is_fit_and_nothing_else_changes() {
     let said = "judged for 2h, 1441 evaluations, fires: 0, false ones: 0;";
     assert!(view.text.contains(said), "{}", view.text);
     assert!(view.text.contains("backstop shadow shop"), "{}", view.text);
-    // `World::step` panics if anything is run.
+    // `Shadow` panics if anything is run.
     world.fire();
-    assert_eq!(world.last().deed, Some(Deed::RollBack));
+    assert_eq!(world.last_fire().deed, Some(Deed::RollBack));
     assert!(!world.is_fit(), "what is open may be false");
-    world.acknowledge();
+    world.acknowledge(alice());
     assert!(world.is_fit());
     world.recover();
     assert_eq!(world.said(What::Fit), 1);
@@ -474,13 +378,8 @@ fn only_time_with_a_verdict_is_watched() {
     assert_eq!(world.row().watched_ms - before.watched_ms, 55_000);
     // The agent does not run for a day.
     let before = world.row().clone();
-    let snapshot = world.engine.snapshot();
-    let text = serde_json::to_string(&snapshot).unwrap();
-    world.engine = Engine::restore(serde_json::from_str(&text).unwrap());
     world.at = world.at + Duration::from_hours(24);
-    world.step(Event::Restarted {
-        host: "host-1".into(),
-    });
+    world.restart();
     assert_eq!(*world.row(), before, "evidence survives a restart");
     world.wait(60);
     assert_eq!(world.row().watched_ms - before.watched_ms, 55_000);
@@ -538,32 +437,22 @@ fn whoever_enforces_and_goes_back_to_shadow_begins_anew() {
     let mut world = World::new(POLICY);
     let enforce = POLICY.replace("interval = ", "mode = \"enforce\"\ninterval = ");
     world.revise(&enforce);
-    assert!(
-        world.engine.state().services["shop"]
-            .ledger
-            .row("down")
-            .is_none()
-    );
+    assert!(world.service().ledger.row("down").is_none());
     world.revise(POLICY);
     assert_eq!(world.row().evaluations, 0);
 }
 
 #[test]
 fn the_state_of_an_agent_that_kept_no_ledger_loads() {
-    let world = World::new(POLICY);
+    let mut world = World::new(POLICY);
     let mut state = serde_json::to_value(world.engine.snapshot()).unwrap();
     let service = &mut state["services"]["shop"];
     service.as_object_mut().unwrap().remove("ledger").unwrap();
     let policy = service["policy"]["triggers"][0].as_object_mut().unwrap();
     policy.remove("promote").unwrap();
     let snapshot: Snapshot = serde_json::from_value(state).unwrap();
-    let mut world = World {
-        engine: Engine::restore(snapshot),
-        ..world
-    };
-    world.step(Event::Restarted {
-        host: "host-1".into(),
-    });
+    world.engine = Engine::restore(snapshot);
+    world.restart();
     world.wait(60);
     assert_eq!(world.row().evaluations, 12);
 }
@@ -592,7 +481,7 @@ fn status_and_ledger_say_it_in_words() {
     world.wait(1800);
     world.fire();
     world.wait(120);
-    world.acknowledge();
+    world.acknowledge(alice());
     world.recover();
     world.wait(2400);
     world.fire();

@@ -1,16 +1,10 @@
 //! Plans as people write them, through the engine: other plans in their places,
 //! steps that wait for people, and what is left when a plan is broken off.
 
-use std::sync::Arc;
-use std::time::Duration;
+use backstop::guard::{Event, Notice, NoticeKind, Outcome, Phase, Push, Statement};
+use backstop::model::{HowEnded, Release, Standing};
 
-use backstop::guard::{
-    Command, Engine, Event, Notice, NoticeKind, Order, Outcome, Person, Phase, Push, Snapshot,
-    Statement,
-};
-use backstop::model::{
-    Gap, GapKind, HowEnded, Moment, Outcome as Sampled, Output, Standing, StepEnd,
-};
+use crate::post::{Hands, Post, person};
 
 const POLICY: &str = r#"
 service  = "shop"
@@ -61,117 +55,33 @@ systemd = { unit = "redis.service", action = "restart" }
 notify = ["slack"]
 "#;
 
-struct World {
-    engine: Engine,
-    at: Moment,
-    orders: Vec<Order>,
-    notices: Vec<Notice>,
-}
+#[derive(Default)]
+struct Plans;
+
+impl Hands for Plans {}
+
+type World = Post<Plans>;
 
 impl World {
     /// The service is down, and the first step is ordered.
     fn down(policy: &str) -> Self {
-        let mut world = Self::up(policy);
-        for _ in 0..4 {
-            world.tick();
-        }
+        let mut world = Self::guarding(policy);
+        world.down_for(20);
         world
     }
 
-    fn up(policy: &str) -> Self {
-        let loaded = backstop::policy::load("shop.toml", policy);
-        let policy = loaded
-            .policy
-            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
-        let mut world = Self {
-            engine: Engine::new(),
-            at: Moment::from_millis(1_000_000),
-            orders: Vec::new(),
-            notices: Vec::new(),
-        };
-        world.step(Event::Restarted { host: "h".into() });
-        world.step(Event::Revised {
-            policy: Arc::new(policy),
-            hash: "9f2c41d0".into(),
-        });
-        world
+    fn down_for(&mut self, seconds: u64) {
+        self.up = false;
+        self.wait(seconds);
     }
 
-    fn step(&mut self, event: Event) {
-        for command in self.engine.step(self.at, event) {
-            match command {
-                Command::Tell(notice) => self.notices.push(notice),
-                Command::Run(order) => self.orders.push(order),
-                Command::Cancel { .. } | Command::Note(_) => {}
-            }
-        }
+    fn up_for(&mut self, seconds: u64) {
+        self.up = true;
+        self.wait(seconds);
     }
 
-    fn tick(&mut self) {
-        self.tick_as(false);
-    }
-
-    fn tick_as(&mut self, up: bool) {
-        self.at = self.at + Duration::from_secs(5);
-        let outcome = if up {
-            Sampled::Probed {
-                latency: Duration::from_millis(3),
-                fault: None,
-            }
-        } else {
-            Sampled::Failed(Gap::new(GapKind::Refused, "connection refused"))
-        };
-        self.step(Event::Sampled {
-            service: "shop".into(),
-            source: "web".into(),
-            tick: self.at,
-            outcome,
-        });
-        self.step(Event::Ticked {
-            service: "shop".into(),
-            tick: self.at,
-            wall_ahead_ms: 0,
-        });
-    }
-
-    fn wait(&mut self, time: Duration) {
-        for _ in 0..time.as_secs() / 5 {
-            self.tick();
-        }
-    }
-
-    /// The step that was ordered last ends.
-    fn end(&mut self, how: HowEnded) {
-        let order = self.orders.last().expect("a step was ordered").clone();
-        self.step(Event::Starting {
-            service: order.service.clone(),
-            ticket: order.ticket,
-            step: order.step,
-        });
-        self.step(Event::Finished {
-            service: order.service,
-            ticket: order.ticket,
-            step: order.step,
-            end: StepEnd {
-                how,
-                output: Output::default(),
-                took: Duration::from_secs(1),
-            },
-        });
-    }
-
-    fn answer(&mut self, name: &str, role: &str, approve: bool) {
-        self.step(Event::Answered {
-            incident: 1,
-            by: Person {
-                name: name.into(),
-                roles: vec![role.into()],
-            },
-            role: None,
-            approve,
-            reason: String::new(),
-            link: None,
-        });
+    fn vote(&mut self, name: &str, role: &str, approve: bool) {
+        self.answer(person(name, &[role]), approve);
     }
 
     fn names(&self) -> Vec<&str> {
@@ -181,17 +91,13 @@ impl World {
             .collect()
     }
 
-    fn phase(&self) -> &Phase {
-        &self.engine.state().services["shop"].phase
-    }
-
     fn is_asking(&self) -> bool {
         matches!(self.phase(), Phase::Acting(_)) && self.phase().question().is_some()
     }
 
     /// How the run ended, how far it came, and the notice that says so.
     fn ending(&self) -> (Option<Outcome>, String, &Notice) {
-        let incident = self.engine.state().services["shop"].incident.as_ref();
+        let incident = self.service().incident.as_ref();
         let run = incident
             .and_then(|i| i.runs.last())
             .expect("there was a run");
@@ -219,19 +125,16 @@ fn a_step_that_needs_people_waits_for_them_and_their_time_is_not_the_plans() {
         asked.reason,
         "go on with database: migrate of plan everything? 2 of dba must agree within 5m"
     );
-    world.wait(Duration::from_mins(3));
-    world.answer("mallory", "intern", true);
-    world.answer("ada", "dba", true);
-    world.answer("ada", "dba", true);
+    world.down_for(3 * 60);
+    world.vote("mallory", "intern", true);
+    world.vote("ada", "dba", true);
+    world.vote("ada", "dba", true);
     assert!(world.is_asking(), "one person, however often, is no two");
 
-    let text = serde_json::to_string(world.engine.state()).expect("can be written");
-    let state: Snapshot = serde_json::from_str(&text).expect("can be read");
-    world.engine = Engine::restore(state);
-    world.step(Event::Restarted { host: "h".into() });
+    world.restart();
     assert!(world.is_asking(), "a restart withdraws no question");
 
-    world.answer("grace", "dba", true);
+    world.vote("grace", "dba", true);
     assert_eq!(world.names().last(), Some(&"database: migrate"));
     world.end(HowEnded::Succeeded);
     world.end(HowEnded::Succeeded);
@@ -246,19 +149,19 @@ fn a_step_that_needs_people_waits_for_them_and_their_time_is_not_the_plans() {
 #[test]
 fn after_an_answer_the_plan_has_the_time_that_it_had() {
     let mut world = World::asking();
-    world.wait(Duration::from_mins(4));
-    world.answer("ada", "dba", true);
-    world.answer("grace", "dba", true);
-    world.wait(Duration::from_secs(40));
+    world.down_for(4 * 60);
+    world.vote("ada", "dba", true);
+    world.vote("grace", "dba", true);
+    world.down_for(40);
     assert!(matches!(world.phase(), Phase::Acting(run) if run.broken.is_none()));
-    world.wait(Duration::from_secs(40));
+    world.down_for(40);
     assert!(matches!(world.phase(), Phase::Acting(run) if run.broken.is_some()));
 }
 
 #[test]
 fn a_no_breaks_the_plan_off_and_traffic_is_restored() {
     let mut world = World::asking();
-    world.answer("ada", "dba", false);
+    world.vote("ada", "dba", false);
     assert_eq!(world.names().last(), Some(&"restore traffic"));
     world.end(HowEnded::Succeeded);
     let (outcome, halfway, told) = world.ending();
@@ -275,15 +178,15 @@ fn a_no_breaks_the_plan_off_and_traffic_is_restored() {
 #[test]
 fn without_an_answer_the_plan_is_broken_off() {
     let mut world = World::asking();
-    world.answer("ada", "dba", true);
-    world.wait(Duration::from_mins(6));
+    world.vote("ada", "dba", true);
+    world.down_for(6 * 60);
     assert_eq!(world.names().last(), Some(&"restore traffic"));
     world.end(HowEnded::Succeeded);
     let (outcome, _, told) = world.ending();
     assert_eq!(outcome, Some(Outcome::TimedOut));
     let why = "database: migrate: 1 of 2 agreed within 5m";
     assert!(told.reason.starts_with(why), "{}", told.reason);
-    world.answer("grace", "dba", true);
+    world.vote("grace", "dba", true);
     assert!(
         matches!(world.phase(), Phase::Escalated { .. }),
         "a late answer decides nothing"
@@ -374,50 +277,30 @@ notify = ["slack"]
 impl World {
     /// v1 is good, v2 runs, and all is well.
     fn validated() -> Self {
-        let mut world = Self::up(VALIDATED);
-        world.released("v1");
-        world.wait_up(Duration::from_secs(90));
-        world.released("v2");
-        world.wait_up(Duration::from_secs(10));
+        let mut world = Self::guarding(VALIDATED);
+        world.deploy("v1");
+        world.up_for(90);
+        world.deploy("v2");
+        world.up_for(10);
         world
     }
 
-    fn released(&mut self, version: &str) {
-        self.step(Event::Released {
-            service: "shop".into(),
-            version: version.into(),
-        });
-    }
-
-    fn wait_up(&mut self, time: Duration) {
-        for _ in 0..time.as_secs() / 5 {
-            self.tick_as(true);
-        }
-    }
-
     fn environment(&mut self, what: Statement) {
-        self.step(Event::Pushed {
-            service: "shop".into(),
-            source: "people".into(),
-            by: Person {
-                name: "ci".into(),
-                roles: Vec::new(),
-            },
-            push: Push::Said {
-                name: "environment-failed".into(),
-                what,
-                reason: String::new(),
-            },
-        });
+        let push = Push::Said {
+            name: "environment-failed".into(),
+            what,
+            reason: String::new(),
+        };
+        self.push("people", person("ci", &[]), push);
     }
 
     /// The environment fails, is validated again, and passes.
     fn validate(&mut self) {
         self.environment(Statement::Set);
-        self.tick_as(true);
+        self.up_for(5);
         self.end(HowEnded::Succeeded);
         self.environment(Statement::Clear);
-        self.wait_up(Duration::from_secs(20));
+        self.up_for(20);
         assert!(
             matches!(self.phase(), Phase::Watching),
             "{:?}",
@@ -425,19 +308,19 @@ impl World {
         );
     }
 
-    fn release(&self) -> &backstop::model::Release {
-        let releases = &self.engine.state().services["shop"].releases;
+    fn release(&self) -> &Release {
+        let releases = &self.service().releases;
         releases.running().expect("a release runs")
     }
 }
 
 #[test]
 fn what_is_no_rollback_chooses_no_release_and_blames_none() {
-    let mut world = World::up(VALIDATED);
+    let mut world = World::guarding(VALIDATED);
     // No release is good, none was deployed since it is guarded, and the target
     // has a check: a rollback would be held, three times over.
-    world.released("v1");
-    world.wait_up(Duration::from_secs(10));
+    world.deploy("v1");
+    world.up_for(10);
     world.validate();
     assert_eq!(world.names(), ["validate again"]);
     assert_eq!(world.release().version, "v1");
@@ -448,11 +331,11 @@ fn what_is_no_rollback_chooses_no_release_and_blames_none() {
 fn what_is_no_rollback_holds_none_back_and_has_a_budget_of_its_own() {
     let mut world = World::validated();
     world.validate();
-    world.wait_up(Duration::from_secs(60));
+    world.up_for(60);
     world.validate();
     assert_eq!(world.names(), ["validate again", "validate again"]);
     // Two runs within the hour, the last a minute ago.
-    world.wait(Duration::from_secs(15));
+    world.down_for(15);
     assert_eq!(world.names()[2..], ["check the target"]);
     world.end(HowEnded::Succeeded);
     assert_eq!(world.names()[3..], ["go back"]);
@@ -461,12 +344,12 @@ fn what_is_no_rollback_holds_none_back_and_has_a_budget_of_its_own() {
     let mut world = World::validated();
     for _ in 0..2 {
         world.validate();
-        world.wait_up(Duration::from_secs(60));
+        world.up_for(60);
     }
     world.environment(Statement::Set);
-    world.tick_as(true);
+    world.up_for(5);
     assert_eq!(world.names().len(), 2, "two an hour");
-    let incident = world.engine.state().services["shop"].incident.as_ref();
+    let incident = world.service().incident.as_ref();
     let held = incident.and_then(|i| i.held.as_ref()).expect("it is held");
     assert_eq!(held.gate.name(), "budget");
 }
@@ -476,10 +359,7 @@ fn nobody_can_send_a_plan_that_is_no_rollback_to_a_release() {
     let mut world = World::validated();
     let order = |to: Option<&str>| Event::Ordered {
         service: "shop".into(),
-        by: Person {
-            name: "ada".into(),
-            roles: Vec::new(),
-        },
+        by: person("ada", &[]),
         reason: "a try".into(),
         to: to.map(str::to_owned),
         plan: Some("validate".into()),
@@ -495,14 +375,14 @@ fn nobody_can_send_a_plan_that_is_no_rollback_to_a_release() {
 #[test]
 fn the_release_that_was_gone_back_to_runs() {
     let mut world = World::validated();
-    world.wait(Duration::from_secs(15));
+    world.down_for(15);
     world.end(HowEnded::Succeeded);
     world.end(HowEnded::Succeeded);
     assert!(matches!(world.phase(), Phase::Verifying(_)));
     assert_eq!(world.release().version, "v1");
     // Whoever reports it all the same changes nothing.
-    world.released("v1");
-    world.wait_up(Duration::from_secs(30));
+    world.deploy("v1");
+    world.up_for(30);
     assert!(
         matches!(world.phase(), Phase::Cooling { .. }),
         "{:?}",

@@ -1,15 +1,12 @@
 //! People who answer, and who do not: who counts, what comes too late, what
 //! withdraws a question, and what stays on record of an override.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-use std::sync::Arc;
 use std::time::Duration;
 
-use backstop::guard::{
-    Command, Engine, Event, Freeze, Note, Notice, NoticeKind, Order, Override, Person, Phase, What,
-};
-use backstop::model::{Gap, GapKind, Moment, Otherwise, Outcome, Response};
+use backstop::guard::{Event, Freeze, NoticeKind, Override, Phase, What};
+use backstop::model::{Otherwise, Response};
+
+use crate::post::{Hands, Post, person};
 
 fn policy(severity: &str, approve: &str) -> String {
     format!(
@@ -49,38 +46,17 @@ notify = ["slack"]
     )
 }
 
-struct World {
-    engine: Engine,
-    at: Moment,
-    notes: Vec<Note>,
-    notices: Vec<Notice>,
-    orders: Vec<Order>,
-}
+#[derive(Default)]
+struct People;
+
+impl Hands for People {}
+
+type World = Post<People>;
 
 impl World {
-    fn new(policy: &str) -> Self {
-        let loaded = backstop::policy::load("shop.toml", policy);
-        let policy = loaded
-            .policy
-            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
-        let mut world = Self {
-            engine: Engine::new(),
-            at: Moment::from_millis(1_000_000),
-            notes: Vec::new(),
-            notices: Vec::new(),
-            orders: Vec::new(),
-        };
-        world.step(Event::Restarted { host: "h".into() });
-        world.step(Event::Revised {
-            policy: Arc::new(policy),
-            hash: "9f2c41d0".into(),
-        });
-        world
-    }
-
     /// It has just asked whether to roll back.
     fn asking(approve: &str) -> Self {
-        let mut world = Self::new(&policy("high", approve));
+        let mut world = Self::guarding(&policy("high", approve));
         world.ticks(4, false, true);
         assert!(
             matches!(world.phase(), Phase::Asking(_)),
@@ -90,51 +66,20 @@ impl World {
         world
     }
 
-    fn step(&mut self, event: Event) {
-        for command in self.engine.step(self.at, event) {
-            match command {
-                Command::Note(note) => self.notes.push(note),
-                Command::Tell(notice) => self.notices.push(notice),
-                Command::Run(order) => self.orders.push(order),
-                Command::Cancel { .. } => {}
-            }
-        }
-    }
-
     fn ticks(&mut self, ticks: u32, web: bool, db: bool) {
         for _ in 0..ticks {
-            self.at = self.at + Duration::from_secs(5);
-            for (source, up) in [("web", web), ("db", db)] {
-                let outcome = if up {
-                    Outcome::Probed {
-                        latency: Duration::from_millis(3),
-                        fault: None,
-                    }
-                } else {
-                    Outcome::Failed(Gap::new(GapKind::Refused, "connection refused"))
-                };
-                self.step(Event::Sampled {
-                    service: "shop".into(),
-                    source: source.into(),
-                    tick: self.at,
-                    outcome,
-                });
-            }
-            self.step(Event::Ticked {
-                service: "shop".into(),
-                tick: self.at,
-                wall_ahead_ms: 0,
-            });
+            self.pass();
+            self.probe("web", web);
+            self.probe("db", db);
+            self.ticked();
         }
     }
 
-    fn answer(&mut self, name: &str, roles: &[&str], role: Option<&str>) {
+    /// Somebody agrees, for the role that is said.
+    fn approve(&mut self, name: &str, roles: &[&str], role: Option<&str>) {
         self.step(Event::Answered {
             incident: 1,
-            by: Person {
-                name: name.into(),
-                roles: roles.iter().map(|&role| role.to_owned()).collect(),
-            },
+            by: person(name, roles),
             role: role.map(str::to_owned),
             approve: true,
             reason: String::new(),
@@ -146,24 +91,12 @@ impl World {
     fn follow(&mut self, name: &str, roles: &[&str], question: u32) {
         self.step(Event::Answered {
             incident: 1,
-            by: Person {
-                name: name.into(),
-                roles: roles.iter().map(|&role| role.to_owned()).collect(),
-            },
+            by: person(name, roles),
             role: None,
             approve: true,
             reason: String::new(),
             link: Some(question),
         });
-    }
-
-    fn phase(&self) -> &Phase {
-        &self.engine.state().services["shop"].phase
-    }
-
-    fn last(&self, what: What) -> &str {
-        let note = self.notes.iter().rev().find(|note| note.what == what);
-        note.map_or("", |note| &note.reason)
     }
 }
 
@@ -179,14 +112,14 @@ fn one_of_each_role_must_agree_and_two_of_one_are_not_enough() {
         "{}",
         world.last(What::Asked)
     );
-    world.answer("alice", &["technical-lead"], None);
-    world.answer("bob", &["technical-lead"], None);
+    world.approve("alice", &["technical-lead"], None);
+    world.approve("bob", &["technical-lead"], None);
     assert_eq!(
         world.last(What::Answered),
         "bob approved (2 of 2; still asked: release-manager)"
     );
     assert!(world.orders.is_empty());
-    world.answer("carol", &["release-manager"], None);
+    world.approve("carol", &["release-manager"], None);
     assert_eq!(world.orders.len(), 1);
 }
 
@@ -195,14 +128,14 @@ fn who_holds_both_roles_speaks_for_the_one_that_serves_best_or_that_is_said() {
     // The order does not matter: alice moves over for bob.
     let both = &["technical-lead", "release-manager"][..];
     let mut world = World::asking(EACH);
-    world.answer("alice", both, None);
+    world.approve("alice", both, None);
     assert!(world.orders.is_empty(), "a person speaks for one role");
-    world.answer("bob", &["technical-lead"], None);
+    world.approve("bob", &["technical-lead"], None);
     assert_eq!(world.orders.len(), 1);
     // Who says which speaks for that one.
     let mut world = World::asking(EACH);
-    world.answer("alice", both, Some("technical-lead"));
-    world.answer("bob", &["technical-lead"], None);
+    world.approve("alice", both, Some("technical-lead"));
+    world.approve("bob", &["technical-lead"], None);
     assert!(world.orders.is_empty());
 }
 
@@ -211,21 +144,21 @@ fn a_quorum_without_each_counts_people_of_any_role() {
     let mut world = World::asking(
         "approve = { roles = [\"technical-lead\", \"release-manager\"], quorum = 2, within = \"15m\" }",
     );
-    world.answer("alice", &["technical-lead"], None);
-    world.answer("alice", &["technical-lead"], None);
+    world.approve("alice", &["technical-lead"], None);
+    world.approve("alice", &["technical-lead"], None);
     assert!(
         world
             .last(What::AnswerIgnored)
             .ends_with("a person counts once")
     );
-    world.answer("mallory", &["dba"], None);
+    world.approve("mallory", &["dba"], None);
     assert!(
         world
             .last(What::AnswerIgnored)
             .ends_with("holds none of technical-lead, release-manager")
     );
     assert!(world.orders.is_empty());
-    world.answer("bob", &["technical-lead"], None);
+    world.approve("bob", &["technical-lead"], None);
     assert_eq!(world.orders.len(), 1);
 }
 
@@ -234,7 +167,7 @@ fn an_answer_after_the_deadline_is_only_noted() {
     let mut world = World::asking(EACH);
     world.ticks(181, false, true);
     assert!(matches!(world.phase(), Phase::Escalated { .. }));
-    world.answer("alice", &["technical-lead"], None);
+    world.approve("alice", &["technical-lead"], None);
     assert_eq!(
         world.last(What::AnswerIgnored),
         "alice approved, but nothing is being asked"
@@ -280,7 +213,7 @@ fn the_severity_says_how_long_people_may_take() {
 
 #[test]
 fn an_emergency_override_ends_by_itself_and_reminds_of_what_was_promised() {
-    let mut world = World::new(&policy("critical", ""));
+    let mut world = World::guarding(&policy("critical", ""));
     world.step(Event::Froze {
         service: "shop".into(),
         freeze: Freeze {
@@ -339,7 +272,7 @@ fn a_shadow_trigger_that_takes_the_lead_offers_no_question_of_another() {
         "when     = \"db is down for 10s\"\nseverity = \"critical\"",
         "when     = \"db is down for 10s\"\nseverity = \"high\"\nmode     = \"shadow\"",
     );
-    let mut world = World::new(&text);
+    let mut world = World::guarding(&text);
     world.ticks(4, false, true);
     assert!(matches!(world.phase(), Phase::Asking(_)));
     // The one that would ask fires; then the one that asks is resolved.
@@ -368,7 +301,7 @@ fn a_link_answers_once_and_counts_as_the_person_it_stands_for() {
         world.last(What::AnswerIgnored),
         "alice approved by a link again: a person counts once"
     );
-    world.answer("alice", both, Some("release-manager"));
+    world.approve("alice", both, Some("release-manager"));
     assert!(world.orders.is_empty());
     world.follow("mallory", &["dba"], 1);
     assert!(world.orders.is_empty());
@@ -406,10 +339,10 @@ fn a_link_that_is_followed_when_the_incident_is_closed_is_noted_in_it() {
         note.reason,
         "alice approved by a link, but the incident is closed"
     );
-    let closed = &world.engine.state().services["shop"].closed[0];
+    let closed = &world.service().closed[0];
     assert_eq!(closed.timeline.last(), Some(note));
     // On the socket it is told to who asks, and is nothing to note.
     let before = world.notes.len();
-    world.answer("alice", &["technical-lead"], None);
+    world.approve("alice", &["technical-lead"], None);
     assert_eq!(world.notes.len(), before);
 }

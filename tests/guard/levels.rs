@@ -1,13 +1,9 @@
 //! Levels of escalation that a condition reaches, through the engine.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+use backstop::guard::{Loss, Notice, NoticeKind, Order, Phase};
+use backstop::model::{HowEnded, Moment, Output};
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use backstop::guard::{Command, Engine, Event, Loss, Notice, NoticeKind, Person, Phase};
-use backstop::model::{Gap, GapKind, HowEnded, Moment, Outcome, Output, Policy, StepEnd};
-use backstop::view::Report;
+use crate::post::{Hands, Post, person};
 
 const POLICY: &str = r#"
 service  = "shop"
@@ -39,115 +35,31 @@ notify = ["cto"]
 repeat = "10m"
 "#;
 
-struct World {
-    engine: Engine,
-    at: Moment,
-    up: bool,
-    notices: Vec<Notice>,
+/// What is run is done at once, and does not help.
+#[derive(Default)]
+struct Queries {
     /// What the queries print, in their order.
     printed: Vec<String>,
 }
 
+impl Hands for Queries {
+    fn take(post: &mut Post<Self>, order: Order) {
+        let query = order.step.checked_sub(1);
+        let printed = query.and_then(|i| post.hands.printed.get(i)).cloned();
+        let output = Output::said(printed.unwrap_or_default());
+        post.finish(order, HowEnded::Succeeded, output);
+    }
+}
+
+type World = Post<Queries>;
+
 impl World {
+    /// The service has been up for half a minute, and is down from now on.
     fn new() -> Self {
-        let mut world = Self {
-            engine: Engine::new(),
-            at: Moment::from_millis(1_000_000),
-            up: true,
-            notices: Vec::new(),
-            printed: Vec::new(),
-        };
-        world.revise(POLICY);
+        let mut world = Self::guarding(POLICY);
         world.wait(30);
         world.up = false;
         world
-    }
-
-    fn revise(&mut self, text: &str) {
-        let loaded = backstop::policy::load("shop.toml", text);
-        let policy: Policy = loaded
-            .policy
-            .unwrap_or_else(|| panic!("{:#?}", loaded.faults));
-        self.step(Event::Revised {
-            policy: Arc::new(policy),
-            hash: "9f2c41d0".into(),
-        });
-    }
-
-    fn step(&mut self, event: Event) {
-        for command in self.engine.step(self.at, event) {
-            match command {
-                Command::Tell(notice) => self.notices.push(notice),
-                // What is run does not help.
-                Command::Run(order) => {
-                    let query = order.step.checked_sub(1);
-                    let printed = query.and_then(|i| self.printed.get(i)).cloned();
-                    self.step(Event::Finished {
-                        service: order.service,
-                        ticket: order.ticket,
-                        step: order.step,
-                        end: StepEnd {
-                            how: HowEnded::Succeeded,
-                            output: Output::said(printed.unwrap_or_default()),
-                            took: Duration::from_secs(1),
-                        },
-                    });
-                }
-                Command::Cancel { .. } | Command::Note(_) => {}
-            }
-        }
-    }
-
-    fn wait(&mut self, seconds: u64) {
-        for _ in 0..seconds / 5 {
-            self.at = self.at + Duration::from_secs(5);
-            let outcome = if self.up {
-                Outcome::Probed {
-                    latency: Duration::from_millis(12),
-                    fault: None,
-                }
-            } else {
-                Outcome::Failed(Gap::new(GapKind::Refused, "connection refused"))
-            };
-            self.step(Event::Sampled {
-                service: "shop".into(),
-                source: "web".into(),
-                tick: self.at,
-                outcome,
-            });
-            self.step(Event::Ticked {
-                service: "shop".into(),
-                tick: self.at,
-                wall_ahead_ms: 0,
-            });
-        }
-    }
-
-    fn report(&self) -> String {
-        let state = self.engine.state();
-        let service = &state.services["shop"];
-        Report {
-            incident: service.incident.as_ref().or(service.closed.last()).unwrap(),
-            notes: None,
-            steps: &[],
-            signals: None,
-            policy: Some(&service.policy),
-            host: "h",
-            now: state.now,
-            wall_ahead_ms: 0,
-        }
-        .markdown()
-    }
-
-    fn acknowledge(&mut self) {
-        self.step(Event::Acknowledged {
-            incident: 1,
-            by: Person {
-                name: "ann".into(),
-                roles: Vec::new(),
-            },
-            reason: String::new(),
-        });
     }
 
     /// Seconds from the beginning of the outage at which this one was called.
@@ -176,7 +88,7 @@ fn an_outage_counts_from_its_beginning_and_over_a_rollback() {
 fn an_acknowledgement_keeps_back_the_repetition_but_not_the_news() {
     let mut world = World::new();
     world.wait(60);
-    world.acknowledge();
+    world.acknowledge(person("ann", &[]));
     world.wait(25 * 60);
     assert_eq!(world.called("cto"), [300]);
     world.wait(10 * 60);
@@ -190,8 +102,7 @@ fn a_recovery_in_time_calls_nobody_and_a_new_incident_begins_anew() {
     world.up = true;
     world.wait(30 * 60);
     assert!(world.called("cto").is_empty());
-    let state = &world.engine.state().services["shop"];
-    assert!(state.incident.is_none(), "{:?}", state.phase);
+    assert!(world.service().incident.is_none(), "{:?}", world.phase());
     world.up = false;
     world.wait(6 * 60);
     assert_eq!(world.called("cto").len(), 1);
@@ -220,8 +131,7 @@ fn the_levels_are_those_in_force_when_the_incident_opened() {
 fn a_state_that_was_written_and_read_goes_on() {
     let mut world = World::new();
     world.wait(120);
-    let text = serde_json::to_string(world.engine.state()).unwrap();
-    world.engine = Engine::restore(serde_json::from_str(&text).unwrap());
+    world.restore();
     world.wait(6 * 60);
     assert_eq!(world.called("cto"), [300]);
 }
@@ -235,7 +145,7 @@ fn counting(first: &str) -> World {
         )
         .replace("when   = \"web is down for 5m\"", "loss = { orders = 100 }");
     let mut world = World::new();
-    world.printed = vec![first.to_owned(), "none of your business".to_owned()];
+    world.hands.printed = vec![first.to_owned(), "none of your business".to_owned()];
     world.revise(&text);
     world.wait(60);
     world
@@ -244,10 +154,7 @@ fn counting(first: &str) -> World {
 #[test]
 fn what_was_lost_is_in_the_report_and_calls_a_level_above_its_bound() {
     let world = counting("counting\n 120 \n");
-    let incident = world.engine.state().services["shop"]
-        .incident
-        .as_ref()
-        .unwrap();
+    let incident = world.service().incident.as_ref().unwrap();
     assert_eq!(
         incident.lost("orders").map(|n| n.to_string()).as_deref(),
         Some("120")
@@ -275,11 +182,10 @@ fn what_was_lost_is_in_the_report_and_calls_a_level_above_its_bound() {
 #[test]
 fn a_query_that_fails_breaks_nothing() {
     let world = counting("NaN");
-    let service = &world.engine.state().services["shop"];
     assert!(
-        matches!(service.phase, Phase::Verifying(_)),
+        matches!(world.phase(), Phase::Verifying(_)),
         "{:?}",
-        service.phase
+        world.phase()
     );
     assert!(world.called("cto").is_empty());
 }
@@ -287,26 +193,17 @@ fn a_query_that_fails_breaks_nothing() {
 #[test]
 fn a_person_counts_too_also_when_the_incident_is_closed() {
     let mut world = counting("7");
-    let lost = |value| Event::Counted {
-        incident: 1,
-        name: "orders".into(),
-        value,
-        by: Person {
-            name: "ann".into(),
-            roles: Vec::new(),
-        },
-        reason: "the audit".into(),
-    };
-    world.step(lost(101.0));
+    let count = |world: &mut World, lost| world.count(lost, person("ann", &[]), "the audit");
+    count(&mut world, 101.0);
     assert_eq!(
         world.notices.iter().filter(|n| n.notify == ["cto"]).count(),
         1
     );
-    world.step(lost(f64::NAN));
+    count(&mut world, f64::NAN);
     world.up = true;
     world.wait(40 * 60);
-    world.step(lost(140.0));
-    let service = &world.engine.state().services["shop"];
+    count(&mut world, 140.0);
+    let service = world.service();
     assert!(service.incident.is_none(), "{:?}", service.phase);
     let values: Vec<String> = service.closed[0]
         .losses
