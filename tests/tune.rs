@@ -183,7 +183,7 @@ fn check(
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("BACKSTOP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+        std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
     ))]
     #[test]
     fn every_choice_says_what_a_replay_of_the_policy_that_has_it_says(
