@@ -246,6 +246,9 @@ pub struct Verification {
     pub verify: crate::model::Verify,
     /// The release that the run went to.
     pub target: Option<String>,
+    /// Whether its steps say where that release goes.
+    #[serde(default)]
+    pub puts_target: bool,
     /// Sources that were up before the run: none of them may be down.
     pub were_up: Vec<String>,
 }

@@ -16,6 +16,7 @@ fn require_key(index: usize) -> String {
 
 impl Service {
     pub(crate) fn begin_verification(&mut self, run: Run, desk: &mut Desk<'_>) {
+        let puts_target = run.plan.names_target();
         let verify = run.plan.verify;
         let policy = Arc::clone(&self.policy);
         for (i, condition) in verify.require.iter().enumerate() {
@@ -34,6 +35,7 @@ impl Service {
             deadline: desk.at + verify.within,
             plan_name: run.plan_name,
             target: run.values.get("target").cloned(),
+            puts_target,
             verify,
             were_up: run.were_up,
         });
@@ -52,8 +54,10 @@ impl Service {
         let (ticket, watch) = (verification.ticket, verification.verify.watch);
         let took = desk.at.since(verification.since);
         let opened = self.incident.as_ref().map_or(desk.at, |i| i.opened);
+        let on = self.runs_on(verification);
+        let on = on.map_or_else(String::new, |runs| format!("; release {runs} runs on"));
         let reason = format!(
-            "verified {} after the last step, {} after the incident opened",
+            "verified {} after the last step, {} after the incident opened{on}",
             Short(took),
             Short(desk.at.since(opened))
         );
@@ -95,34 +99,40 @@ impl Service {
         sources && clear
     }
 
+    /// The release that runs in place of the one that was put there. That is no
+    /// fault by itself (a frontend goes back, and what the policy calls the
+    /// release is the backend's), but nobody should have to find out.
+    fn runs_on(&self, verification: &Verification) -> Option<&str> {
+        let target = verification.target.as_deref();
+        let runs = self.releases.running.as_deref();
+        runs.filter(|_| verification.puts_target && runs != target)
+    }
+
     /// The time to verify is over.
     pub(crate) fn not_verified(&mut self, desk: &mut Desk<'_>) {
         let Phase::Verifying(verification) = &self.phase else {
             return;
         };
         let verification = verification.clone();
-        let missing: Vec<String> = verification
-            .verify
-            .require
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| {
-                !self
-                    .judge
-                    .watched(&require_key(*i))
-                    .is_some_and(|j| j.hold_met)
-            })
-            .map(|(_, condition)| condition.text.clone())
-            .collect();
-        let reason = if missing.is_empty() {
-            format!("not cured within {}", Short(verification.verify.within))
-        } else {
-            format!(
-                "not cured within {}: {} did not hold",
-                Short(verification.verify.within),
-                missing.join(", ")
-            )
-        };
+        let require = verification.verify.require.iter().enumerate();
+        let unmet = require.filter(|(i, _)| {
+            let watched = self.judge.watched(&require_key(*i));
+            !watched.is_some_and(|j| j.hold_met)
+        });
+        let unmet: Vec<&str> = unmet.map(|(_, c)| c.text.as_str()).collect();
+        let mut why = Vec::new();
+        if !unmet.is_empty() {
+            why.push(format!("{} did not hold", unmet.join(", ")));
+        }
+        if let Some(runs) = self.runs_on(&verification) {
+            why.push(format!("release {runs} runs on"));
+        }
+        let colon = if why.is_empty() { "" } else { ": " };
+        let reason = format!(
+            "not cured within {}{colon}{}",
+            Short(verification.verify.within),
+            why.join("; ")
+        );
         self.end_verification();
         self.set_outcome(verification.ticket, Outcome::NotCured, desk.at);
         self.note(What::NotCured, None, None, &reason, desk);

@@ -511,6 +511,33 @@ fn a_rollback_of_half_a_rollout_is_cured_while_its_processes_still_go() {
     assert_eq!(world.orders.len(), 1, "its own rollback is no deployment");
 }
 
+/// The step says that it went well, and nothing changed.
+#[test]
+fn a_rollback_that_leaves_the_release_in_place_says_so() {
+    let broken = || {
+        let link = r#"current = { symlink = "/srv/shop/current" }"#;
+        let mut world = World::new(link).ran(&["v1"]);
+        world.breaks("v2");
+        assert_eq!(world.ordered(), ["roll v1"]);
+        world.end(HowEnded::Succeeded);
+        world
+    };
+    let mut well = broken();
+    well.up = true;
+    well.wait(15);
+    assert_eq!(
+        well.last(What::Cured),
+        "verified 15s after the last step, 20s after the incident opened; release v2 runs on"
+    );
+    let mut ill = broken();
+    ill.wait(35);
+    assert_eq!(
+        ill.last(What::NotCured),
+        "not cured within 30s: web is up for 10s did not hold; release v2 runs on"
+    );
+    assert_eq!(ill.orders.len(), 1, "there is nothing to go back from");
+}
+
 /// A baseline is what a good release did: were it needed to find one good, there
 /// would never be either.
 #[test]
