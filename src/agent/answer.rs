@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 use super::chronicle::{chronicle, past};
 use super::curves::signals;
@@ -12,6 +14,9 @@ use super::keeper::{Keeper, Page};
 use super::metrics::Rest;
 use crate::control::{self, Diagnosis, Request};
 use crate::guard::Snapshot;
+
+/// How long who reads the journal waits for what is being written to it.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Keeper {
     /// Answers what the API asks.
@@ -66,7 +71,7 @@ impl Keeper {
                 let services = self.engine.state().services.values();
                 let mut open = services.filter_map(|service| service.incident.as_ref());
                 let open = open.find(|open| open.number == incident).cloned();
-                self.errands.spawn_blocking(move || {
+                self.read_journal(move || {
                     let mut found = chronicle(&state, incident);
                     if let Some(found) = found.as_mut().filter(|_| samples)
                         && let Some(incident) = found.incident.as_ref().or(open.as_ref())
@@ -82,11 +87,22 @@ impl Keeper {
             }
             Request::Past { wanted, answer } => {
                 let state = self.state.clone();
-                self.errands.spawn_blocking(move || {
+                self.read_journal(move || {
                     let _ = answer.send(past(&state, wanted));
                 });
             }
         }
+    }
+
+    /// Reads the journal beside the loop, as soon as it has all that was stepped
+    /// so far: nobody is told of an incident's end before they can read of it.
+    fn read_journal(&mut self, read: impl FnOnce() + Send + 'static) {
+        let durable = self.durable();
+        self.errands.spawn(async move {
+            // On a disk that hangs or is full there is what there is.
+            let _late = timeout(DISK_PATIENCE, durable).await;
+            let _panicked = spawn_blocking(read).await;
+        });
     }
 
     /// The state, shared with whoever else asks before the next fact.
