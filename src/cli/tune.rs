@@ -298,15 +298,31 @@ fn unbeaten(tuned: &Tuned, incidents: usize, text: &mut String) {
         let share = |x: f64| value::number(x, Unit::Ratio);
         let _ = writeln!(
             text,
-            "    caught {} of {incidents}, {} ({} a month), precision {}, recall {}, detected after {}, {} saved",
+            "    caught {} of {incidents}, {}, precision {}, recall {}, detected after {}, {} saved",
             score.caught,
-            counted(score.false_fires, "false fire"),
-            value::number(score.false_fires_a_month, Unit::Plain),
+            false_ones(score),
             score.precision.map_or_else(|| "-".to_owned(), share),
             share(score.recall),
             score.detect_seconds.map_or_else(|| "-".to_owned(), span),
             span(score.saved_seconds),
         );
+    }
+}
+
+/// `2 false fires (8.4 a month), 1 false rollback (4.2 a month)`.
+fn false_ones(score: &Score) -> String {
+    let said = |n: usize, a_month: f64, what: &str| match n {
+        0 => format!("0 {what}s"),
+        n => format!(
+            "{} ({} a month)",
+            counted(n, what),
+            value::number(a_month, Unit::Plain)
+        ),
+    };
+    let fires = said(score.false_fires, score.false_fires_a_month, "false fire");
+    match (score.false_rollbacks, score.false_rollbacks_a_month) {
+        (Some(n), Some(a_month)) => format!("{fires}, {}", said(n, a_month, "false rollback")),
+        _ => fires,
     }
 }
 

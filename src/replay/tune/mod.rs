@@ -4,8 +4,8 @@
 //! The recording is replayed once, by the same engine. Beside the policy's own
 //! triggers its judge follows each choice on the same readings, with the code
 //! that follows a trigger: a choice fires here when it would fire in the policy,
-//! to the tick. What a fire would have led to is not asked: gates, cooldown and
-//! budget can only make rollbacks fewer than fires.
+//! to the tick. Of what a fire would have led to, cooldown and budget are counted;
+//! the other gates are not asked, and can only make rollbacks fewer.
 //!
 //! Without labelled incidents nobody can say which fire was right, so nothing is
 //! recommended; and with few of them it says how little they prove.
@@ -25,7 +25,7 @@ use self::score::{a_month, incident_of, mark, stood};
 use super::Recording;
 use super::drive::replay_beside;
 use crate::judge::{Fire, Swept, bound};
-use crate::model::{Moment, Proof, Trigger, Unit, Verdict};
+use crate::model::{Moment, Plan, Proof, Response, Trigger, Unit, Verdict};
 use crate::policy::Loaded;
 use crate::view::value;
 
@@ -229,8 +229,11 @@ pub fn tune(
         None => None,
     };
     let stretches = stretches(&beside.ran, span.1);
+    let mut named = policy.triggers.iter().filter(|t| t.name == axes.trigger);
+    let rolls_back = named.find(|t| t.response == Response::Rollback);
     let telling = Telling {
         span,
+        plan: rolls_back.and_then(|t| policy.plans.get(&t.plan)),
         interval: policy.interval,
         incidents: incidents.as_deref(),
         stretches: &stretches,
@@ -399,6 +402,8 @@ fn suggested(choices: &[Choice], own: usize) -> Option<usize> {
 /// What fires are told by.
 struct Telling<'a> {
     span: (Moment, Moment),
+    /// What the trigger rolls back with, if it does so by itself.
+    plan: Option<&'a Plan>,
     interval: Duration,
     incidents: Option<&'a [Labelled]>,
     stretches: &'a [(String, Moment, Moment)],
@@ -418,7 +423,7 @@ impl Telling<'_> {
             blind_seconds: swept.blind as f64 * interval,
             score: self
                 .incidents
-                .map(|incidents| Score::new(&swept.fires, incidents, self.span)),
+                .map(|incidents| Score::new(&swept.fires, incidents, self.span, self.plan)),
             fires,
         }
     }

@@ -232,8 +232,8 @@ fn plot(body: &mut String, tuned: &Tuned) {
 fn unbeaten(body: &mut String, tuned: &Tuned) {
     body.push_str(
         "<h2>Choices that no other beats</h2>\n<div class=\"wide\"><table>\n<thead><tr>\
-         <th scope=\"col\">condition</th><th scope=\"col\">caught</th><th scope=\"col\">false</th>\
-         <th scope=\"col\">false a month</th><th scope=\"col\">precision</th>\
+         <th scope=\"col\">condition</th><th scope=\"col\">caught</th><th scope=\"col\">false fires</th>\
+         <th scope=\"col\">a month</th><th scope=\"col\">false rollbacks a month</th><th scope=\"col\">precision</th>\
          <th scope=\"col\">recall</th><th scope=\"col\">to detect</th>\
          <th scope=\"col\">time saved</th></tr></thead>\n<tbody>\n",
     );
@@ -242,15 +242,19 @@ fn unbeaten(body: &mut String, tuned: &Tuned) {
             continue;
         };
         let share = |x: f64| value::number(x, Unit::Ratio);
+        let a_month = |n: f64| value::number(n, Unit::Plain);
         let _ = writeln!(
             body,
             "<tr><td><code>{}</code></td><td>{} of {}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{}</td><td>{}</td></tr>",
+             <td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             shown(&choice.when),
             score.caught,
             score.caught + score.missed,
             score.false_fires,
-            value::number(score.false_fires_a_month, Unit::Plain),
+            a_month(score.false_fires_a_month),
+            score
+                .false_rollbacks_a_month
+                .map_or_else(|| "–".to_owned(), a_month),
             score.precision.map_or_else(String::new, share),
             share(score.recall),
             score.detect_seconds.map_or_else(String::new, span),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Labelled;
 use crate::judge::Fire;
-use crate::model::Moment;
+use crate::model::{Budget, Moment, Plan};
 
 /// A choice against the labelled incidents.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,6 +33,12 @@ pub struct Score {
     pub saved_seconds: f64,
     /// False fires in thirty days, at the rate of the recording.
     pub false_fires_a_month: f64,
+    /// False fires that would have led to a rollback: the plan's cooldown and
+    /// budget, counted over all fires, hold the others back. `None` where the
+    /// trigger does not roll back by itself.
+    pub false_rollbacks: Option<usize>,
+    /// Those in thirty days, at the rate of the recording.
+    pub false_rollbacks_a_month: Option<f64>,
     /// No other choice catches as much with as few false fires and saves as much
     /// time, and is better in one of them.
     pub unbeaten: bool,
@@ -60,8 +66,42 @@ pub(super) fn incident_of(fire: &Fire, end: Moment, incidents: &[Labelled]) -> O
     })
 }
 
+/// The fires that a rollback would have come of, by the plan's cooldown and
+/// budget. One that is held back is rolled back for as soon as that is allowed,
+/// if it stands then. How long a run takes nobody knows: it is counted as over at
+/// once, so that these are never too few.
+fn rolled_back(fires: &[Fire], end: Moment, cooldown: Duration, budget: Budget) -> Vec<&Fire> {
+    let runs = budget.runs as usize;
+    let mut began: Vec<Moment> = Vec::new();
+    let mut rolled = Vec::new();
+    for fire in fires {
+        let (mut at, until) = stood(fire, end);
+        if let Some(last) = began.last() {
+            at = at.max(*last + cooldown);
+        }
+        match began.len().checked_sub(runs).map(|nth| began.get(nth)) {
+            // As many as the budget has came before it.
+            Some(Some(first)) => at = at.max(*first + budget.period),
+            Some(None) => return Vec::new(),
+            None => {}
+        }
+        // A fire that is over is none, but for the tick at which it came.
+        if at == fire.at || at < until {
+            began.push(at);
+            rolled.push(fire);
+        }
+    }
+    rolled
+}
+
 impl Score {
-    pub(super) fn new(fires: &[Fire], incidents: &[Labelled], span: (Moment, Moment)) -> Self {
+    /// Of a trigger that rolls back by itself with its plan.
+    pub(super) fn new(
+        fires: &[Fire],
+        incidents: &[Labelled],
+        span: (Moment, Moment),
+        plan: Option<&Plan>,
+    ) -> Self {
         let end = span.1;
         let is_true = |fire: &&Fire| incident_of(fire, end, incidents).is_some();
         let (mut caught, mut detect, mut saved) = (0, Duration::ZERO, Duration::ZERO);
@@ -76,6 +116,10 @@ impl Score {
         }
         let true_fires = fires.iter().filter(is_true).count();
         let false_fires = fires.len() - true_fires;
+        let false_rollbacks = plan.map(|plan| {
+            let rolled = rolled_back(fires, end, plan.cooldown, plan.budget);
+            rolled.iter().filter(|fire| !is_true(fire)).count()
+        });
         let share = |part: usize, of: usize| part as f64 / of as f64;
         Self {
             caught,
@@ -87,6 +131,8 @@ impl Score {
             detect_seconds: (caught > 0).then(|| detect.as_secs_f64() / caught as f64),
             saved_seconds: saved.as_secs_f64(),
             false_fires_a_month: a_month(false_fires, span),
+            false_rollbacks,
+            false_rollbacks_a_month: false_rollbacks.map(|n| a_month(n, span)),
             unbeaten: false,
         }
     }
@@ -166,7 +212,7 @@ mod tests {
             fire(300, Some(400)),
             fire(560, None),
         ];
-        let score = Score::new(&fires, &incidents, (at(0), at(1000)));
+        let score = Score::new(&fires, &incidents, (at(0), at(1000)), None);
         // The last stands to the end, and so through the third incident.
         assert_eq!((score.caught, score.missed), (3, 0));
         assert_eq!((score.true_fires, score.false_fires), (2, 2));
@@ -174,16 +220,39 @@ mod tests {
         assert_eq!(score.detect_seconds, Some(100.0 / 3.0));
         assert!((score.saved_seconds - (60.0 + 40.0 + 50.0)).abs() < 1e-9);
         assert!((score.false_fires_a_month - 5184.0).abs() < 1e-9);
-        let never = Score::new(&[], &incidents, (at(0), at(1000)));
+        let never = Score::new(&[], &incidents, (at(0), at(1000)), None);
         assert_eq!((never.precision, never.detect_seconds), (None, None));
         assert_eq!((never.caught, never.missed), (0, 3));
+    }
+
+    #[test]
+    fn cooldown_and_budget_hold_fires_back() {
+        let budget = Budget {
+            runs: 2,
+            period: Duration::from_secs(1000),
+        };
+        let fires = [
+            fire(100, Some(150)),
+            // Over before the cooldown is.
+            fire(200, Some(390)),
+            // Stands yet when it is.
+            fire(395, Some(405)),
+            // The budget is used up until 1100.
+            fire(800, Some(1100)),
+            fire(1090, Some(1101)),
+            // One tick is enough where nothing holds back.
+            fire(1400, Some(1400)),
+        ];
+        let rolled = rolled_back(&fires, at(2000), Duration::from_secs(300), budget);
+        let rolled: Vec<u64> = rolled.iter().map(|f| f.at.as_millis() / 1000).collect();
+        assert_eq!(rolled, [100, 395, 1090, 1400]);
     }
 
     #[test]
     fn what_stood_long_before_an_incident_is_no_catch_of_it() {
         let incidents = [incident(1000, 1400), incident(3000, 4000)];
         let scored = |from, until| {
-            let score = Score::new(&[fire(from, until)], &incidents, (at(0), at(9000)));
+            let score = Score::new(&[fire(from, until)], &incidents, (at(0), at(9000)), None);
             (score.caught, score.false_fires, score.detect_seconds)
         };
         assert_eq!(scored(300, None), (0, 1, None));
@@ -208,6 +277,8 @@ mod tests {
             detect_seconds: None,
             saved_seconds,
             false_fires_a_month: 0.0,
+            false_rollbacks: None,
+            false_rollbacks_a_month: None,
             unbeaten: false,
         };
         let mut scores = [
