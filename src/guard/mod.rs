@@ -29,6 +29,7 @@ mod rollout;
 mod run;
 mod service;
 mod shadow;
+mod step;
 mod target;
 mod told;
 mod verification;
