@@ -149,7 +149,8 @@ impl Known {
                         show(self.tick)
                     ),
                 )
-                .hint("shorten it, or judge less often with `interval`"),
+                .hint("shorten it, or judge less often with `interval`")
+                .by_interval(),
             );
         }
         good.then_some(condition)

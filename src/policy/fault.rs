@@ -157,6 +157,9 @@ pub(super) struct Draft {
     label: Option<String>,
     hint: Option<String>,
     related: Vec<(Range<usize>, String)>,
+    /// Whether it is one only as long as the intervals are what they were taken
+    /// for.
+    pub(super) by_interval: bool,
 }
 
 impl Draft {
@@ -169,6 +172,7 @@ impl Draft {
             label: None,
             hint: None,
             related: Vec::new(),
+            by_interval: false,
         }
     }
 
@@ -181,6 +185,12 @@ impl Draft {
             severity: FaultSeverity::Warning,
             ..Self::error(code, at, message)
         }
+    }
+
+    /// It is measured by an interval.
+    pub(super) const fn by_interval(mut self) -> Self {
+        self.by_interval = true;
+        self
     }
 
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {

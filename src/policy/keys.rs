@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::LONGEST_INTERVAL;
 use super::fault::{Draft, Faults, listed, nearest};
 use super::item::Item;
 use super::quoted::Quoted;
@@ -24,11 +25,23 @@ pub(super) struct Reader {
     /// The value's range by path (`triggers.slow.when`), for the lints, which
     /// only see checked values.
     pub(super) marks: BTreeMap<String, Range<usize>>,
+    /// An interval could not be read, and the default stands in for it: nothing
+    /// that is measured by one is a fault until that is mended.
+    pub(super) interval_unread: bool,
 }
 
 impl Reader {
     pub(super) fn add(&mut self, draft: Draft) {
-        self.faults.add(draft);
+        if !(draft.by_interval && self.interval_unread) {
+            self.faults.add(draft);
+        }
+    }
+
+    /// An interval, at least 100 ms.
+    pub(super) fn interval(&mut self, item: &Item<'_>) -> Option<Duration> {
+        let read = item.duration(Duration::from_millis(100)..=LONGEST_INTERVAL, self);
+        self.interval_unread |= read.is_none();
+        read
     }
 
     pub(super) fn inside(&self, quoted: &Quoted<'_>, offset: usize, len: usize) -> Range<usize> {

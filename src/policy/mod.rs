@@ -192,6 +192,7 @@ fn read<T>(
     let mut r = Reader {
         faults: Faults::new(Page::new(file_name, text)),
         marks: BTreeMap::new(),
+        interval_unread: false,
     };
     let (tree, errors) = DeTable::parse_recoverable(text);
     for e in errors {
@@ -234,9 +235,8 @@ fn document(tree: &DeTable<'_>, r: &mut Reader) -> Option<Policy> {
         Some(quoted.value.to_owned())
     });
     let mode = keys.choice("mode", MODES, r).unwrap_or(Mode::Shadow);
-    let interval = keys
-        .duration("interval", Duration::from_millis(100)..=LONGEST_INTERVAL, r)
-        .unwrap_or(DEFAULT_INTERVAL);
+    let interval = keys.get("interval").and_then(|item| r.interval(&item));
+    let interval = interval.unwrap_or(DEFAULT_INTERVAL);
     let mut sources = sources::read(keys.get("sources"), interval, r);
     let signals = signals::read(keys.get("signals"), &sources, r);
     signals::ask(&mut sources, &signals);

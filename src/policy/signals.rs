@@ -140,7 +140,8 @@ pub(super) fn fits(
                     show(interval)
                 ),
             )
-            .hint(format!("at least `{}`", show(interval * 2))),
+            .hint(format!("at least `{}`", show(interval * 2)))
+            .by_interval(),
         );
         return false;
     }
@@ -156,7 +157,8 @@ pub(super) fn fits(
                     show(interval)
                 ),
             )
-            .hint("shorten it, or sample less often with `interval`"),
+            .hint("shorten it, or sample less often with `interval`")
+            .by_interval(),
         );
         return false;
     }

@@ -199,8 +199,7 @@ fn interval(keys: &Keys<'_>, tick: Duration, r: &mut Reader) -> Duration {
     let Some(item) = keys.get("interval") else {
         return tick;
     };
-    let Some(interval) = item.duration(Duration::from_millis(100)..=super::LONGEST_INTERVAL, r)
-    else {
+    let Some(interval) = r.interval(&item) else {
         return tick;
     };
     if interval.as_millis().is_multiple_of(tick.as_millis()) {
@@ -219,7 +218,8 @@ fn interval(keys: &Keys<'_>, tick: Duration, r: &mut Reader) -> Duration {
         .hint(format!(
             "the next one is `{}`",
             super::show(Duration::from_millis(next))
-        )),
+        ))
+        .by_interval(),
     );
     interval
 }
@@ -242,7 +242,8 @@ fn timeout(keys: &Keys<'_>, interval: Duration, r: &mut Reader) -> Duration {
                     super::show(interval)
                 ),
             )
-            .hint("shorten it, or sample less often with `interval`"),
+            .hint("shorten it, or sample less often with `interval`")
+            .by_interval(),
         );
     }
     timeout
