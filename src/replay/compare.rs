@@ -262,41 +262,20 @@ impl Comparison {
     }
 
     /// `this edit adds 2 rollbacks and removes 1`; and what it does to fires,
-    /// where that is something else.
+    /// where that is something else: `; of the fires it moves 3`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let said = |counted: &Counted, one: &str| {
-            let parts: Vec<_> = [
-                ("adds", counted.added),
-                ("removes", counted.removed),
-                ("moves", counted.moved),
-            ]
-            .into_iter()
-            .filter(|(_, n)| *n > 0)
-            .enumerate()
-            .map(|(place, (verb, n))| match (place, n) {
-                (0, 1) => format!("{verb} a {one}"),
-                (0, n) => format!("{verb} {n} {one}s"),
-                (_, n) => format!("{verb} {n}"),
-            })
-            .collect();
-            parts.join(" and ")
-        };
-        let rollbacks = said(&self.rollbacks, "rollback");
-        let fires = said(&self.fires, "fire");
+        let rollbacks = self.rollbacks.in_words(Some("rollback"));
         if self.fires.changes() == self.rollbacks.changes() {
-            return match rollbacks.as_str() {
-                "" => "this edit changes nothing".to_owned(),
-                changes => format!("this edit {changes}"),
-            };
+            return format!(
+                "this edit {}",
+                rollbacks.as_deref().unwrap_or("changes nothing")
+            );
         }
-        let rollbacks = match rollbacks.as_str() {
-            "" => "changes no rollback",
-            changes => changes,
-        };
-        match fires.as_str() {
-            "" => format!("this edit {rollbacks}, and no fire"),
-            fires => format!("this edit {rollbacks}; it {fires}"),
+        let rollbacks = rollbacks.as_deref().unwrap_or("changes no rollback");
+        match self.fires.in_words(None) {
+            Some(fires) => format!("this edit {rollbacks}; of the fires it {fires}"),
+            None => format!("this edit {rollbacks}, and no fire"),
         }
     }
 }
@@ -304,6 +283,30 @@ impl Comparison {
 impl Counted {
     const fn changes(&self) -> (u64, u64, u64) {
         (self.added, self.removed, self.moved)
+    }
+
+    /// `adds 2 rollbacks, removes 1 and moves 1`, or without what is counted
+    /// `adds 2 and moves 1`; `None` where nothing changes.
+    fn in_words(&self, counted: Option<&str>) -> Option<String> {
+        let all = [
+            ("adds", self.added),
+            ("removes", self.removed),
+            ("moves", self.moved),
+        ];
+        let some = all.into_iter().filter(|(_, n)| *n > 0).enumerate();
+        let mut parts: Vec<String> = some
+            .map(|(place, (verb, n))| match (counted, place, n) {
+                (Some(one), 0, 1) => format!("{verb} a {one}"),
+                (Some(one), 0, n) => format!("{verb} {n} {one}s"),
+                _ => format!("{verb} {n}"),
+            })
+            .collect();
+        let last = parts.pop()?;
+        Some(if parts.is_empty() {
+            last
+        } else {
+            format!("{} and {last}", parts.join(", "))
+        })
     }
 }
 
