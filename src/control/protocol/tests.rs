@@ -1,3 +1,5 @@
+//! The protocol's words, written and read.
+
 use super::*;
 
 #[test]

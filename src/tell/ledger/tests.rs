@@ -1,3 +1,5 @@
+//! What a ledger keeps over every kind of end.
+
 use super::*;
 use crate::tell::fixture::Scratch;
 use crate::tell::template::full;

@@ -1,3 +1,5 @@
+//! An outbox before channels that do as they are told.
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

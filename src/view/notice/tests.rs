@@ -1,3 +1,5 @@
+//! What people read of each notice.
+
 use super::*;
 use crate::model::{Evidence, Moment, Proof, Severity};
 

@@ -1,3 +1,5 @@
+//! Numbers, times and findings as people read them.
+
 use super::*;
 
 #[test]

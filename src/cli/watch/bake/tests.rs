@@ -1,3 +1,5 @@
+//! What becomes of a release's bake time.
+
 use std::sync::Arc;
 
 use super::*;
