@@ -140,6 +140,14 @@ fn without_an_agent_it_says_where_it_looked() {
 }
 
 #[test]
+fn the_shipped_policies_can_lie_in_one_directory() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+    let page = page(&["check", shipped]);
+    assert!(page.contains("\nexit code 0\n"), "{page}");
+    assert!(page.contains(" policies, 0 errors, 0 warnings"), "{page}");
+}
+
+#[test]
 fn what_comes_later_is_not_there_yet() {
     let page = page(&["schema"]);
     assert!(page.contains("\nexit code 2\n"), "{page}");
