@@ -8,7 +8,7 @@ use std::time::Duration;
 use backstop::guard::{Command, Engine, Event, Notice, Person};
 use backstop::model::{Gap, GapKind, HowEnded, Moment, Outcome, Output, Sample, Series, StepEnd};
 use backstop::view::incidents::{self, IncidentView};
-use backstop::view::{AgentStatus, NoticeView, RanStep, Report, Status, Style};
+use backstop::view::{AgentStatus, NoticeView, RanStep, Report, Signals, Status, Style};
 
 const AHEAD: i64 = 1_795_249_800_000;
 
@@ -219,6 +219,10 @@ impl World {
     }
 
     fn report(&self) -> String {
+        self.report_with(None)
+    }
+
+    fn report_with(&self, signals: Option<&Signals>) -> String {
         let service = &self.engine.state().services["checkout"];
         let incident = service.incident.as_ref().or(service.closed.last());
         let incident = incident.expect("there was an incident");
@@ -226,7 +230,7 @@ impl World {
             incident,
             notes: None,
             steps: &self.steps,
-            signals: None,
+            signals,
             policy: Some(&service.policy),
             host: "web-1",
             now: self.engine.state().now,
@@ -241,6 +245,22 @@ fn ada(name: &str) -> Person {
         name: name.into(),
         roles: Vec::new(),
     }
+}
+
+#[test]
+fn a_report_without_plots_says_why() {
+    let mut world = World::degraded(POLICY, 30.0);
+    world.run(Duration::from_secs(1200));
+    let gone = world.report();
+    assert!(
+        gone.contains("the journal has no samples of this time any more"),
+        "{gone}"
+    );
+    let none = world.report_with(Some(&Signals::default()));
+    assert!(
+        none.contains("no signal had a value in this time"),
+        "{none}"
+    );
 }
 
 #[test]

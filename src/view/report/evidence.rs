@@ -68,10 +68,12 @@ impl Report<'_> {
             .iter()
             .all(|c| c.points.iter().all(|p| p.1.is_none()))
         {
-            page.text(
+            page.text(if self.signals.is_none() {
                 "There are no plots: the journal has no samples of this time any more, or the \
-                 policy of that time.",
-            );
+                 policy of that time."
+            } else {
+                "There are no plots: no signal had a value in this time."
+            });
             return;
         }
         let incident = self.incident;
