@@ -3,19 +3,10 @@
 use backstop::guard::{Loss, Notice, NoticeKind, Order, Phase};
 use backstop::model::{HowEnded, Moment, Output};
 
-use crate::post::{Hands, Post, person};
+use crate::post::{Hands, Post, person, shop};
 
-const POLICY: &str = r#"
-service  = "shop"
-mode     = "enforce"
-interval = "5s"
-
-[sources.web]
-type       = "probe"
-url        = "http://127.0.0.1:8080/health"
-fail_after = 1
-pass_after = 1
-
+const POLICY: &str = shop!(
+    r#"
 [triggers.down]
 when     = "web is down for 30s"
 severity = "critical"
@@ -33,7 +24,8 @@ notify = ["slack"]
 when   = "web is down for 5m"
 notify = ["cto"]
 repeat = "10m"
-"#;
+"#
+);
 
 /// What is run is done at once, and does not help.
 #[derive(Default)]

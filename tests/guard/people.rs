@@ -6,21 +6,12 @@ use std::time::Duration;
 use backstop::guard::{Event, Freeze, NoticeKind, Override, Phase, What};
 use backstop::model::{Otherwise, Response};
 
-use crate::post::{Hands, Post, person};
+use crate::post::{Hands, Post, person, shop};
 
 fn policy(severity: &str, approve: &str) -> String {
     format!(
-        r#"
-service  = "shop"
-mode     = "enforce"
-interval = "5s"
-
-[sources.web]
-type       = "probe"
-url        = "http://127.0.0.1:8080/health"
-fail_after = 1
-pass_after = 1
-
+        shop!(
+            r#"
 [sources.db]
 type       = "tcp"
 address    = "127.0.0.1:5432"
@@ -43,6 +34,9 @@ run = ["back"]
 [[escalation]]
 notify = ["slack"]
 "#
+        ),
+        severity = severity,
+        approve = approve
     )
 }
 

@@ -4,18 +4,10 @@
 use backstop::guard::{Event, Notice, NoticeKind, Outcome, Phase, Push, Statement};
 use backstop::model::{HowEnded, Release, Standing};
 
-use crate::post::{Hands, Post, person};
+use crate::post::{Hands, Post, person, shop};
 
-const POLICY: &str = r#"
-service  = "shop"
-mode     = "enforce"
-interval = "5s"
-
-[sources.web]
-type       = "probe"
-url        = "http://127.0.0.1:8080/health"
-fail_after = 1
-
+const POLICY: &str = shop!(
+    r#"
 [triggers.down]
 when     = "web is down for 10s"
 severity = "critical"
@@ -53,7 +45,8 @@ systemd = { unit = "redis.service", action = "restart" }
 
 [[escalation]]
 notify = ["slack"]
-"#;
+"#
+);
 
 #[derive(Default)]
 struct Plans;
@@ -222,17 +215,8 @@ fn a_plan_need_not_be_a_rollback() {
 }
 
 /// Two ways to break: the test environment's is no matter of releases.
-const VALIDATED: &str = r#"
-service  = "shop"
-mode     = "enforce"
-interval = "5s"
-
-[sources.web]
-type       = "probe"
-url        = "http://127.0.0.1:8080/health"
-fail_after = 1
-pass_after = 1
-
+const VALIDATED: &str = shop!(
+    r#"
 [sources.people]
 type = "push"
 
@@ -272,7 +256,8 @@ run  = ["back", "{target}"]
 
 [[escalation]]
 notify = ["slack"]
-"#;
+"#
+);
 
 impl World {
     /// v1 is good, v2 runs, and all is well.

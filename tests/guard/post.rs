@@ -22,6 +22,27 @@ pub(crate) const TICK: Duration = Duration::from_secs(5);
 /// 2025-11-22T08:43:20Z, as a snapshot can tell.
 const WALL_AHEAD_MS: i64 = 1_763_800_000_000;
 
+/// A policy of a service with one probe, with the rest of it.
+macro_rules! shop {
+    ($rest:literal) => {
+        concat!(
+            r#"
+service  = "shop"
+mode     = "enforce"
+interval = "5s"
+
+[sources.web]
+type       = "probe"
+url        = "http://127.0.0.1:8080/health"
+fail_after = 1
+pass_after = 1
+"#,
+            $rest
+        )
+    };
+}
+pub(crate) use shop;
+
 /// Whoever does what the engine orders.
 pub(crate) trait Hands: Default {
     /// Unless a module says otherwise an order lies until a test ends it.

@@ -7,20 +7,11 @@ use backstop::guard::{Event, NoticeKind, Order, Person, Phase, What};
 use backstop::model::{Action, HowEnded, Outcome, Output, Sample, Series, Standing, Word};
 use backstop::view::{Status, Style};
 
-use crate::post::{Hands, Post, TICK, person};
+use crate::post::{Hands, Post, TICK, person, shop};
 
 /// A service that is down or up, and how it is rolled back.
-const POLICY: &str = r#"
-service  = "shop"
-mode     = "enforce"
-interval = "5s"
-
-[sources.web]
-type       = "probe"
-url        = "http://127.0.0.1:8080/health"
-fail_after = 1
-pass_after = 1
-
+const POLICY: &str = shop!(
+    r#"
 [sources.app]
 type = "scrape"
 url  = "http://127.0.0.1:9464/metrics"
@@ -40,7 +31,8 @@ run  = ["roll", "{target}"]
 
 [[escalation]]
 notify = ["slack"]
-"#;
+"#
+);
 
 #[derive(Default)]
 struct Releases;
