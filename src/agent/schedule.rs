@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Moment, Policy};
+use crate::model::{Moment, Policy, millis};
 
 /// Which part of an interval the starts are spread over: its first fifth.
 const SPREAD: u32 = 5;
@@ -49,7 +49,7 @@ impl Schedule {
 
     /// The first tick after `now`.
     pub(super) fn first_after(&self, now: Moment) -> Moment {
-        let interval = millis(self.interval);
+        let interval = at_least_one(self.interval);
         Moment::from_millis((now.as_millis() / interval + 1) * interval)
     }
 
@@ -74,19 +74,18 @@ impl Schedule {
         self.sources
             .iter()
             .filter(move |slot| {
-                let every = millis(slot.interval);
+                let every = at_least_one(slot.interval);
                 // A source slower than the policy has ticks of its own.
-                slot.interval <= self.interval || tick.as_millis() % every < millis(self.interval)
+                slot.interval <= self.interval
+                    || tick.as_millis() % every < at_least_one(self.interval)
             })
             .map(|slot| (slot.offset, slot.name.as_str()))
     }
 }
 
 /// Whole milliseconds, at least one.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
+fn at_least_one(duration: Duration) -> u64 {
+    millis(duration).max(1)
 }
 
 /// The same place in every interval, over restarts too (FNV-1a, 64 bits).
@@ -96,7 +95,7 @@ fn offset(service: &str, source: &str, interval: Duration) -> Duration {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     // Its low bits are the worse ones.
-    let span = millis(interval / SPREAD);
+    let span = at_least_one(interval / SPREAD);
     Duration::from_millis((hash >> 32) % span)
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Gate;
-use crate::model::{Mode, Moment, Policy, Promote, Trigger, Unit, Value};
+use crate::model::{Mode, Moment, Policy, Promote, Trigger, Unit, Value, millis};
 
 /// How long after a fire what people do is about it.
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -306,7 +306,7 @@ impl Probation {
             self.evaluations += 1;
             let gap = self.last.map(|last| at.since(last));
             let gap = gap.filter(|gap| *gap <= max_gap).unwrap_or_default();
-            let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(0);
+            let gap_ms = millis(gap);
             self.watched_ms = self.watched_ms.saturating_add(gap_ms);
             self.last = Some(at);
         }

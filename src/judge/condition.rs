@@ -14,7 +14,7 @@ use super::source::SourceState;
 use super::statistics::is_above;
 use crate::model::{
     Condition, Expr, Finding, Limit, Moment, NoReading, Op, Policy, Proof, SignalKind, Test, Unit,
-    Value, Verdict,
+    Value, Verdict, millis,
 };
 
 /// What a test reads: places in the ledger, found once.
@@ -180,7 +180,7 @@ fn unheard(test: &Test, span: Duration, unit: Unit) -> Finding {
         unit,
         limit: None,
         baseline: None,
-        window_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
+        window_ms: millis(span),
         evidence: None,
         verdict: blind(subject, NoReading::NotSampled(None)),
         proof: None,

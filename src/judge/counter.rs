@@ -106,13 +106,13 @@ impl Yield {
 
     fn open(&mut self, pick: &Pick) {
         self.since = pick.base;
-        self.grown.clear();
         let columns = match pick.role {
             Role::Counter => 1,
             Role::Buckets => pick.bounds.len(),
             Role::Gauge => 0,
         };
         self.grown.resize(columns, 0.0);
+        self.grown.fill(0.0);
         self.fell.clear();
         self.numbers = Numbers::default();
         self.not_finite = false;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Hold, Moment};
+use super::window::left_by;
+use crate::model::{Hold, Moment, millis};
 
 /// Ticks of one kind at the judging interval's distance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,11 +157,13 @@ impl Holding {
     }
 
     fn evict(&mut self, now: Moment, span: Duration, interval: Duration) {
+        let Some(left) = left_by(now, span) else {
+            return;
+        };
         while let Some(run) = self.runs.front_mut()
-            && run.first + span <= now
+            && run.first <= left
         {
-            let late = now.since(run.first + span);
-            let gone = ticks_up_to(late, interval).min(run.ticks);
+            let gone = ticks_up_to(left.since(run.first), interval).min(run.ticks);
             self.judged -= gone;
             if run.breach {
                 self.breaches -= gone;
@@ -184,12 +187,6 @@ fn ticks(span: Duration, interval: Duration) -> u32 {
 fn ticks_up_to(late: Duration, interval: Duration) -> u32 {
     let n = millis(late) / millis(interval).max(1);
     u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1)
-}
-
-/// Whole milliseconds, in 64 bits: dividing 128 would be the dearest thing that
-/// a tick does.
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::spread::Spread;
-use super::window::{Cover, left_by};
-use crate::model::Moment;
+use super::window::Cover;
+use crate::model::{Moment, millis};
 
 /// The latencies of (t − w, t].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,18 +50,17 @@ impl From<Stored> for Latencies {
 impl Latencies {
     pub(super) fn push(&mut self, at: Moment, latency: Duration, covers: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        let ms = u64::try_from(covers.as_millis()).unwrap_or(u64::MAX);
+        let ms = millis(covers);
         self.entries.push_back((at, nanos, ms));
         self.covered_ms = self.covered_ms.saturating_add(ms);
         let place = self.sorted.partition_point(|x| *x < nanos);
         self.sorted.insert(place, nanos);
     }
 
-    /// Drops what is no longer in (now − span, now].
-    pub(super) fn evict(&mut self, now: Moment, span: Duration) {
-        let left = left_by(now, span);
+    /// Drops what is not later than `left` ([`left_by`](super::window::left_by)).
+    pub(super) fn evict(&mut self, left: Moment) {
         while let Some(&(at, nanos, ms)) = self.entries.front()
-            && Some(at) <= left
+            && at <= left
         {
             self.entries.pop_front();
             self.covered_ms -= ms.min(self.covered_ms);
@@ -141,6 +140,7 @@ fn seconds(nanos: u64) -> f64 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::window::left_by;
     use super::*;
 
     proptest! {
@@ -155,7 +155,9 @@ mod tests {
             for (i, ms) in latencies.iter().enumerate() {
                 let at = Moment::from_millis(i as u64 * 1000);
                 window.push(at, Duration::from_millis(*ms), Duration::from_secs(1));
-                window.evict(at, span);
+                if let Some(left) = left_by(at, span) {
+                    window.evict(left);
+                }
                 let mut naive: Vec<u64> =
                     latencies[..=i].iter().rev().take(usize::try_from(span.as_secs()).unwrap()).copied().collect();
                 naive.sort_unstable();

@@ -17,9 +17,9 @@ use super::gauge::Numbers;
 use super::histogram::{Columns, Histogram};
 use super::latency::Latencies;
 use super::source::{SourceState, Taken};
-use super::window::{Counts, Cover, Window};
+use super::window::{Counts, Cover, Window, left_by};
 use crate::model::{
-    By, Evidence, Moment, NoReading, Over, Policy, Reading, Series, SignalKind, Unit, Value,
+    By, Evidence, Moment, NoReading, Over, Policy, Reading, Series, SignalKind, Unit, Value, millis,
 };
 
 /// What a line computes.
@@ -226,15 +226,19 @@ impl Line {
     }
 
     /// Drops what has left the window.
+    #[expect(clippy::inline_always, reason = "mostly there is nothing")]
+    #[inline(always)]
     pub(super) fn evict(&mut self, now: Moment) {
-        let span = self.span;
+        let Some(left) = left_by(now, self.span) else {
+            return;
+        };
         match &mut self.gathered {
-            Gathered::Counts(window) => window.evict(now, span),
-            Gathered::Columns(window) => window.evict(now, span),
-            Gathered::Latencies(latencies) => latencies.evict(now, span),
-            Gathered::Gauge { window, .. } => window.evict(now, span),
+            Gathered::Counts(window) => window.evict(left),
+            Gathered::Columns(window) => window.evict(left),
+            Gathered::Latencies(latencies) => latencies.evict(left),
+            Gathered::Gauge { window, .. } => window.evict(left),
         }
-        while self.falls.front().is_some_and(|(at, _)| *at + span <= now) {
+        while self.falls.front().is_some_and(|(at, _)| *at <= left) {
             self.falls.pop_front();
         }
     }
@@ -442,8 +446,8 @@ impl Line {
 }
 
 /// How much of a window has to be covered: 80% (SPEC 3).
-pub(super) fn enough_of(window: Duration) -> Duration {
-    window * 4 / 5
+pub(super) const fn enough_of(window: Duration) -> Duration {
+    Duration::from_millis(millis(window).saturating_mul(4).div_ceil(5))
 }
 
 impl Shape {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::{Bench, Burden, Tests, unhear};
 use super::course::{Course, Heard};
 use super::hold::{Holding, Measure};
-use crate::model::{Condition, Finding, Moment, NoReading, Trigger, Verdict};
+use crate::model::{Condition, Finding, Moment, NoReading, Trigger, Verdict, millis};
 
 /// Something that changed about a trigger at a tick.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,7 +207,7 @@ impl Tracked {
     ) {
         let now = bench.now;
         let j = &mut self.judgement;
-        let interval_ms = u64::try_from(rules.measure.interval.as_millis()).unwrap_or(u64::MAX);
+        let interval_ms = millis(rules.measure.interval);
         (j.verdict, j.proven) = self
             .tests
             .judge(condition, &mut j.findings, rules.burden, bench);
@@ -258,7 +258,7 @@ impl Tracked {
         let clear_for = rules.clear_for;
         let (progress, met) = course.take(now, heard, &rules.measure, clear_for, || proven, turn);
         j.since = self.holding.since();
-        j.held_ms = u64::try_from(progress.held.as_millis()).unwrap_or(u64::MAX);
+        j.held_ms = millis(progress.held);
         j.judged_ticks = progress.judged;
         j.expected_ticks = progress.expected;
         j.coverage = (f64::from(progress.judged) / f64::from(progress.expected.max(1))).min(1.0);

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::packed::{Pack, Packed, Unpacking};
-use crate::model::Moment;
+use crate::model::{Moment, millis};
 
 /// Entries whose sums are made together.
 const BLOCK: usize = 16;
@@ -59,7 +59,7 @@ pub(super) struct Window<T: Summary> {
 }
 
 /// One of the oldest entries.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Front<T> {
     at: Moment,
     /// Its bytes.
@@ -107,10 +107,17 @@ impl<T: Summary> Window<T> {
         self.append(at, &own);
     }
 
-    /// Drops what is no longer in (now − span, now].
-    pub(super) fn evict(&mut self, now: Moment, span: Duration) {
-        let left = left_by(now, span);
-        while self.first().is_some_and(|at| Some(at) <= left) {
+    /// Drops the entries up to `left` ([`left_by`]).
+    #[expect(clippy::inline_always, reason = "mostly there is nothing")]
+    #[inline(always)]
+    pub(super) fn evict(&mut self, left: Moment) {
+        if self.first().is_some_and(|at| at <= left) {
+            self.let_go(left);
+        }
+    }
+
+    fn let_go(&mut self, left: Moment) {
+        while self.first().is_some_and(|at| at <= left) {
             if self.older == 0 {
                 self.turn_over(self.entries);
                 self.newer = T::default();
@@ -130,15 +137,20 @@ impl<T: Summary> Window<T> {
     }
 
     /// The time of the oldest entry.
+    #[expect(clippy::inline_always, reason = "once or twice for each entry")]
+    #[inline(always)]
     fn first(&self) -> Option<Moment> {
-        let since = || Duration::from_millis(self.packed.read().whole());
-        (self.entries > 0).then(|| self.before + since())
+        if let Some(oldest) = self.front.last() {
+            return Some(oldest.at);
+        }
+        let since = || self.packed.read().whole();
+        (self.entries > 0).then(|| later(self.before, since()))
     }
 
     fn iter(&self) -> impl Iterator<Item = (Moment, T)> {
         let (mut reading, mut at) = (self.packed.read(), self.before);
         (0..self.entries).map(move |_| {
-            at = at + Duration::from_millis(reading.whole());
+            at = later(at, reading.whole());
             (at, T::unpack(&mut reading))
         })
     }
@@ -170,7 +182,12 @@ impl<T: Summary> Window<T> {
         self.older = older;
         self.beyond.clear();
         self.front.clear();
-        let own: Vec<T> = self.iter().take(older).map(|(_, own)| own).collect();
+        let mut own = Vec::with_capacity(older);
+        let mut reading = self.packed.read();
+        for _ in 0..older {
+            reading.whole();
+            own.push(T::unpack(&mut reading));
+        }
         let mut onward = T::default();
         // The first entry begins what is in front, whatever block it is in.
         for (i, mut own) in own.into_iter().enumerate().skip(1).rev() {
@@ -191,14 +208,14 @@ impl<T: Summary> Window<T> {
         let block = (self.older - 1) % BLOCK + 1;
         let (mut reading, mut at) = (self.packed.read(), self.before);
         self.front.reserve_exact(block);
-        for _ in 0..block {
+        self.front.resize_with(block, Front::default);
+        for entry in self.front.iter_mut().rev() {
             let left = reading.left();
-            at = at + Duration::from_millis(reading.whole());
+            at = later(at, reading.whole());
             let onward = T::unpack(&mut reading);
             let len = left - reading.left();
-            self.front.push(Front { at, len, onward });
+            *entry = Front { at, len, onward };
         }
-        self.front.reverse();
         let mut onward = self.beyond.pop().unwrap_or_default();
         for entry in &mut self.front {
             entry.onward.add(&onward);
@@ -224,7 +241,7 @@ impl<T: Summary> TryFrom<Stored> for Window<T> {
             if reading.left() == 0 {
                 return Err("a window has fewer entries than it says");
             }
-            last = last + Duration::from_millis(reading.whole());
+            last = later(last, reading.whole());
             let own = T::unpack(&mut reading);
             if i >= older {
                 newer.add(&own);
@@ -257,17 +274,22 @@ impl<T: Summary> From<Window<T>> for Stored {
     }
 }
 
+/// So many milliseconds later.
+const fn later(at: Moment, ms: u64) -> Moment {
+    Moment::from_millis(at.as_millis().saturating_add(ms))
+}
+
 /// The latest time that has left (now − span, now]; `None` while nothing has.
 /// Asked once for a window, and compared with each entry: times are compared
 /// faster than spans are added to them.
 #[inline]
 pub(super) fn left_by(now: Moment, span: Duration) -> Option<Moment> {
-    let span = u64::try_from(span.as_millis()).ok()?;
-    let left = now.as_millis().checked_sub(span)?;
+    let left = now.as_millis().checked_sub(millis(span))?;
     Some(Moment::from_millis(left))
 }
 
 /// `a + b`, kept finite: a state that holds an infinity cannot be written.
+#[inline]
 pub(super) fn plus(a: f64, b: f64) -> f64 {
     (a + b).clamp(f64::MIN, f64::MAX)
 }
@@ -285,7 +307,7 @@ impl Cover {
     /// Of one sample that accounts for this time.
     pub(super) fn of(time: Duration) -> Self {
         Self {
-            ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            ms: millis(time),
             scrapes: 1,
         }
     }
@@ -301,11 +323,15 @@ impl Cover {
 }
 
 impl Pack for Cover {
+    #[expect(clippy::inline_always, reason = "once or twice for each entry")]
+    #[inline(always)]
     fn pack(&self, into: &mut Packed) {
         into.whole(self.ms);
         into.whole(self.scrapes.into());
     }
 
+    #[expect(clippy::inline_always, reason = "once or twice for each entry")]
+    #[inline(always)]
     fn unpack(from: &mut Unpacking<'_>) -> Self {
         Self {
             ms: from.whole(),
@@ -324,12 +350,16 @@ pub(super) struct Counts {
 }
 
 impl Pack for Counts {
+    #[expect(clippy::inline_always, reason = "once or twice for each entry")]
+    #[inline(always)]
     fn pack(&self, into: &mut Packed) {
         into.float(self.hits);
         into.float(self.events);
         self.cover.pack(into);
     }
 
+    #[expect(clippy::inline_always, reason = "once or twice for each entry")]
+    #[inline(always)]
     fn unpack(from: &mut Unpacking<'_>) -> Self {
         Self {
             hits: from.float(),
@@ -379,7 +409,9 @@ mod tests {
                     window.push(now, events(f64::from(n)));
                     all.push((now, f64::from(n)));
                 }
-                window.evict(now, span);
+                if let Some(left) = left_by(now, span) {
+                    window.evict(left);
+                }
                 let naive: f64 = all.iter().filter(|(at, _)| *at + span > now).map(|x| x.1).sum();
                 prop_assert_eq!(window.sum().events, naive);
                 if i == written {
@@ -402,7 +434,9 @@ mod tests {
             assert!(window.sum().events.is_finite());
         }
         for s in 6..=14 {
-            window.evict(at(s), span);
+            if let Some(left) = left_by(at(s), span) {
+                window.evict(left);
+            }
             window.push(at(s), events(1.0));
         }
         assert_eq!(window.sum().events, 4.0 + 9.0);

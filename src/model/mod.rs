@@ -29,7 +29,7 @@ pub use condition::{Condition, Expr, Hold, Limit, Op, Test, Unit};
 pub use config::{Config, History, MailTls, Notifier, NotifierKind, Rate, Role, Secret};
 pub use expectation::Expectation;
 pub use glob::{Glob, GlobError};
-pub use moment::Moment;
+pub use moment::{Moment, millis};
 pub use pattern::{Pattern, PatternError};
 pub use placeholder::{PLACEHOLDERS, placeholders_in, secrets_in};
 pub(crate) use plan::yes;

@@ -52,8 +52,13 @@ impl Moment {
 }
 
 /// Whole milliseconds, saturating: no duration that a policy can name overflows.
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+/// In 64 bits throughout: dividing 128 would be the dearest thing that a tick
+/// does.
+#[must_use]
+#[inline]
+pub const fn millis(d: Duration) -> u64 {
+    let seconds = d.as_secs().saturating_mul(1000);
+    seconds.saturating_add(d.subsec_millis() as u64)
 }
 
 impl Add<Duration> for Moment {

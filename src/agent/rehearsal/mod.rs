@@ -26,7 +26,7 @@ use self::steps::{in_order, steps, try_targets};
 use crate::control::{NoDrill, ScenarioText};
 use crate::guard::{Drill, Engine, GateAnswer, Person, Rehearsal, Sight};
 use crate::judge::holds_after;
-use crate::model::{Config, Mode, Moment, Response, Short, Trigger};
+use crate::model::{Config, Mode, Moment, Response, Short, Trigger, millis};
 use crate::view::{DrillPoint, DrillReport, DrillTime, DrillVerdict, value};
 
 /// All that a drill needs.
@@ -250,8 +250,4 @@ const fn mode(mode: Mode) -> &'static str {
         Mode::Shadow => "shadow",
         Mode::Enforce => "enforce",
     }
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }

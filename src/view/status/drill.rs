@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, TEXT, millis, rounded};
+use super::{Desk, TEXT, rounded};
+use crate::model::millis;
 use crate::view::table::{Style, Tone};
 use crate::view::value;
 

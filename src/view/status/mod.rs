@@ -281,7 +281,3 @@ const fn number(value: Value) -> f64 {
         Value::Exactly(x) | Value::AboveTop(x) => x,
     }
 }
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
-}

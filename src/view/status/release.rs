@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, TEXT, millis, rounded};
-use crate::model::{Mode, Plan, Standing, Word};
+use super::{Desk, TEXT, rounded};
+use crate::model::{Mode, Plan, Standing, Word, millis};
 use crate::view::value;
 
 /// The releases.

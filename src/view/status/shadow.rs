@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, millis};
+use super::Desk;
 use crate::guard::Probation;
-use crate::model::{Promote, Trigger};
+use crate::model::{Promote, Trigger, millis};
 use crate::view::value;
 
 /// A trigger in shadow. Its fires one by one are in the ledger.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::source::health;
-use super::{Desk, ShadowStatus, TEXT, millis, number, rounded};
+use super::{Desk, ShadowStatus, TEXT, number, rounded};
 use crate::judge::{Judgement, SourceHealth};
-use crate::model::{Finding, Hold, NoReading, Response, Trigger, Unit, Verdict};
+use crate::model::{Finding, Hold, NoReading, Response, Trigger, Unit, Verdict, millis};
 use crate::view::notice::{mode, pair};
 use crate::view::{note, value};
 
