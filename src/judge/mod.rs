@@ -19,6 +19,7 @@
 
 mod baseline;
 mod cache;
+mod change;
 mod condition;
 mod counter;
 mod course;
@@ -49,6 +50,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::baseline::Baseline;
+use self::change::Change;
 use self::condition::{Bench, Tests};
 use self::ledger::Ledger;
 use self::source::SourceState;
@@ -56,10 +58,11 @@ use self::sweep::Sweep;
 use self::trigger::{Rules, Tracked};
 use self::watched::Watched;
 use crate::model::{
-    Condition, Expr, Gap, Limit, Moment, NoReading, Outcome, Policy, Reading, StepAction, Test,
-    Trigger, Value,
+    Condition, Gap, Limit, Moment, NoReading, Outcome, Policy, Reading, StepAction, Test, Trigger,
+    Value,
 };
 
+pub use self::change::same_trigger;
 pub use self::earliest::holds_after;
 pub use self::regression::least_factor;
 pub use self::source::SourceHealth;
@@ -444,97 +447,4 @@ fn with_baseline(policy: &Policy) -> Vec<String> {
         });
     }
     names
-}
-
-/// Whether nothing that decides when a trigger fires differs between two
-/// policies: its evidence under the one is evidence under the other.
-#[must_use]
-pub fn same_trigger(old: &Policy, new: &Policy, name: &str) -> bool {
-    Change { old, new }.same_trigger(name)
-}
-
-/// What differs between two policies, as far as evidence goes.
-struct Change<'a> {
-    old: &'a Policy,
-    new: &'a Policy,
-}
-
-impl<'a> Change<'a> {
-    /// Timeouts do not change what a sample says; everything else does.
-    fn same_source(&self, name: &str) -> bool {
-        match (self.old.sources.get(name), self.new.sources.get(name)) {
-            (Some(a), Some(b)) => {
-                a.kind.says_the_same(&b.kind)
-                    && a.interval == b.interval
-                    && a.fail_after == b.fail_after
-                    && a.pass_after == b.pass_after
-            }
-            _ => false,
-        }
-    }
-
-    fn same_signal(&self, name: &str) -> bool {
-        match (self.old.signals.get(name), self.new.signals.get(name)) {
-            (Some(a), Some(b)) => a == b && self.same_source(&a.source),
-            _ => false,
-        }
-    }
-
-    fn same_condition(&self, a: &Condition, b: &Condition) -> bool {
-        let mut used = true;
-        condition::each(&a.expr, &mut |test| {
-            used &= match test {
-                Test::Compare { signal, .. } => self.same_signal(signal),
-                Test::Source { source, .. } => self.same_source(source),
-            };
-        });
-        used && self.old.interval == self.new.interval
-            && a.hold == b.hold
-            && untexted(&a.expr) == untexted(&b.expr)
-    }
-
-    fn same_trigger(&self, name: &str) -> bool {
-        let find = |policy: &'a Policy| policy.triggers.iter().find(|t| t.name == name);
-        match (find(self.old), find(self.new)) {
-            (Some(a), Some(b)) => {
-                self.same_condition(&a.when, &b.when)
-                    && a.min_events == b.min_events
-                    && a.confidence.to_bits() == b.confidence.to_bits()
-                    && a.coverage.to_bits() == b.coverage.to_bits()
-                    && a.max_gap == b.max_gap
-            }
-            _ => false,
-        }
-    }
-
-    fn carry(
-        &self,
-        ledger: &mut Ledger,
-        old: Ledger,
-        old_sources: &[SourceState],
-        sources: &[SourceState],
-    ) {
-        let names: Vec<_> = old_sources.iter().map(|s| s.name.clone()).collect();
-        ledger.adopt(
-            old,
-            &names,
-            sources,
-            |name| self.same_signal(name),
-            |name| self.same_source(name),
-        );
-    }
-}
-
-/// The expression without how it was spelled: spaces are no change.
-fn untexted(expr: &Expr) -> Expr {
-    match expr {
-        Expr::Any(parts) => Expr::Any(parts.iter().map(untexted).collect()),
-        Expr::All(parts) => Expr::All(parts.iter().map(untexted).collect()),
-        Expr::Test(test) => {
-            let mut test = test.clone();
-            let (Test::Compare { text, .. } | Test::Source { text, .. }) = &mut test;
-            text.clear();
-            Expr::Test(test)
-        }
-    }
 }

@@ -10,13 +10,13 @@
 
 use std::time::Duration;
 
+use super::change::untexted;
 use super::condition::{Bench, Tests};
 use super::course::{Course, Heard};
 use super::hold::Holding;
 use super::ledger::Ledger;
 use super::source::SourceState;
 use super::trigger::{Rules, TurnKind};
-use super::untexted;
 use crate::model::{Condition, Expr, Finding, Moment, Policy, Trigger, Verdict};
 
 /// A time for which a choice stood as fired.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Change;
 use super::baseline::Baseline;
+use super::change::Change;
 use super::condition::{Bench, Tests, each};
 use super::hold::Measure;
 use super::ledger::Ledger;

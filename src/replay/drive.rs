@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blindness::{Blindness, Blindnesses};
 use super::reel::Fact;
 use super::told::{Progress, ToldEvent};
 use super::{Recording, Told, TriggerSummary};
@@ -31,17 +32,6 @@ pub struct Replay {
     /// When triggers could not judge for longer than `blind_after`, in the order
     /// of the beginning.
     pub blind: Vec<Blindness>,
-}
-
-/// A time in which a trigger could not judge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blindness {
-    /// The trigger.
-    pub trigger: String,
-    /// The first blind tick.
-    pub from: Moment,
-    /// The first tick that was judged again; the last of all if none was.
-    pub to: Moment,
 }
 
 /// Looks on while a recording is replayed, and changes nothing.
@@ -191,17 +181,6 @@ fn grown(before: Option<f64>, value: f64) -> u32 {
     grown.clamp(0.0, f64::from(Statement::MOST_EVENTS)) as u32
 }
 
-/// When triggers were blind, those that never saw again until the end.
-fn blindness(all: Vec<(Blindness, bool)>, end: Moment) -> Vec<Blindness> {
-    let ended = |(blindness, lasts): (Blindness, bool)| Blindness {
-        to: if lasts { end } else { blindness.to },
-        ..blindness
-    };
-    let mut all: Vec<_> = all.into_iter().map(ended).collect();
-    all.sort_by_key(|blindness| blindness.from);
-    all
-}
-
 struct Driver<'r> {
     engine: Engine,
     service: String,
@@ -209,8 +188,7 @@ struct Driver<'r> {
     /// The last value of each series of the sources that are told.
     heard: BTreeMap<(String, String), f64>,
     events: Vec<ToldEvent>,
-    /// Those that have not ended have no end.
-    blind: Vec<(Blindness, bool)>,
+    blind: Blindnesses,
     /// Which release ran since when.
     ran: Vec<(Moment, String)>,
     /// How far the hold of each trigger was at the last tick of its breach.
@@ -228,7 +206,7 @@ impl<'r> Driver<'r> {
             policy: Arc::clone(policy),
             heard: BTreeMap::new(),
             events: Vec::new(),
-            blind: Vec::new(),
+            blind: Blindnesses::default(),
             ran: Vec::new(),
             held_ms: vec![0; policy.triggers.len()],
             counterfactual: false,
@@ -283,7 +261,7 @@ impl<'r> Driver<'r> {
             remarks,
             seen_last: self.seen(),
             span: (first, to),
-            blind: blindness(std::mem::take(&mut self.blind), end),
+            blind: std::mem::take(&mut self.blind).until(end),
         }
     }
 
@@ -391,7 +369,7 @@ impl<'r> Driver<'r> {
             };
             match note.what {
                 What::Blind => self.went_blind(&note),
-                What::SeesAgain => self.saw_again(&note),
+                What::SeesAgain => self.blind.ends(note.trigger.as_deref(), note.at),
                 What::Release => {
                     let running = self.guarded().and_then(|s| s.releases.running.clone());
                     self.ran.extend(running.map(|version| (note.at, version)));
@@ -472,25 +450,11 @@ impl<'r> Driver<'r> {
     }
 
     fn went_blind(&mut self, note: &Note) {
-        let Some(trigger) = &note.trigger else {
-            return;
-        };
-        let judgement = self.guarded().and_then(|s| s.judge.trigger(trigger));
-        let since = judgement.and_then(|j| j.blind_since);
-        let blindness = Blindness {
-            trigger: trigger.clone(),
-            from: since.unwrap_or(note.at),
-            to: note.at,
-        };
-        self.blind.push((blindness, true));
-    }
-
-    fn saw_again(&mut self, note: &Note) {
-        let mut open = self.blind.iter_mut().filter(|(_, lasts)| *lasts);
-        let own = open.find(|(blindness, _)| Some(&blindness.trigger) == note.trigger.as_ref());
-        if let Some((blindness, lasts)) = own {
-            blindness.to = note.at;
-            *lasts = false;
+        if let Some(trigger) = &note.trigger {
+            let judgement = self.guarded().and_then(|s| s.judge.trigger(trigger));
+            let since = judgement.and_then(|j| j.blind_since);
+            self.blind
+                .begins(trigger, since.unwrap_or(note.at), note.at);
         }
     }
 

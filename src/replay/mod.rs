@@ -6,6 +6,7 @@
 //! tick: nothing here knows what a trigger is. SPEC 5 gives the format of a
 //! recording and of the answer.
 
+mod blindness;
 mod column;
 mod compare;
 mod curves;
@@ -27,10 +28,11 @@ mod tune;
 #[cfg(test)]
 mod tests;
 
+pub use blindness::Blindness;
 pub(crate) use column::Column;
 pub use compare::{Change, Compared, Comparison, Counted, compare};
 pub use curves::Curves;
-pub use drive::{Blindness, Onlooker, Replay, replay, replay_before};
+pub use drive::{Onlooker, Replay, replay, replay_before};
 pub use exposed::{Exposed, Row};
 pub use history::HistoryError;
 pub use page::page;
