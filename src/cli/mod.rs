@@ -34,6 +34,7 @@ mod replay;
 mod report;
 mod rollback;
 mod run;
+mod schema;
 mod shadow;
 mod socket;
 mod status;
@@ -202,6 +203,12 @@ enum Command {
     /// config, which hold only its hash. Nothing is written and no agent is asked;
     /// the agent notices by itself when its config changes.
     Token(token::Args),
+    /// Print the JSON Schema of policies, for editors
+    ///
+    /// For example: `backstop schema > policy.schema.json`, and as the first line of
+    /// a policy `#:schema ./policy.schema.json`. Editors with Taplo (Even Better
+    /// TOML) complete keys by it and say what they mean; `backstop check` says more.
+    Schema,
     /// Write completions for a shell
     ///
     /// For example: `backstop completions bash >
@@ -318,6 +325,7 @@ impl Cli {
             Command::Watch(args) => watch::run(args, &socket()),
             Command::Notify(args) => notify::run(&args),
             Command::Token(args) => token::run(&args),
+            Command::Schema => schema::run(),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
             Command::Replay(args) => replay::run(&args),

@@ -125,7 +125,6 @@ impl Packed {
 }
 
 /// The lowest seven bits.
-#[expect(clippy::cast_possible_truncation, reason = "seven bits")]
 const fn low(n: u64) -> u8 {
     (n & 0x7f) as u8
 }

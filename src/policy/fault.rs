@@ -383,7 +383,7 @@ pub(super) fn nearest<'a>(
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut out = String::new();
     for (i, name) in names.into_iter().enumerate() {
-        if i == 12 {
+        if i == 16 {
             out.push_str(", …");
             break;
         }

@@ -35,6 +35,7 @@ mod quoted;
 mod releases;
 mod render;
 mod requests;
+mod schema;
 mod signals;
 mod sources;
 mod steps;
@@ -56,6 +57,7 @@ pub use lint::lint_with_config;
 pub use live::lint_live;
 pub use notifiers::{NOTICES, TEXTS};
 pub use render::render;
+pub use schema::SCHEMA;
 pub use suite::{Case, EVENTS, Expectation, LoadedSuite, Point, Script, Suite, Tried, load_suite};
 
 use crate::model::{Mode, Policy, Promote, Short, Trigger};
