@@ -11,7 +11,7 @@ use super::status::{ShadowStatus, shadow_of};
 use super::table::{Style, Table, Tone, plain, toned};
 use super::{notice, value};
 use crate::guard::{Act, Deed, Did, Fire, Ruling, Service, Snapshot};
-use crate::model::{Moment, Value};
+use crate::model::{Moment, Value, millis};
 
 /// Longest text from outside, in characters.
 const TEXT: usize = 200;
@@ -215,7 +215,7 @@ impl FireView {
         Self {
             at: value::time(fire.at, ahead),
             lasted: lasted.map(value::span),
-            lasted_ms: lasted.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            lasted_ms: lasted.map(millis),
             signal: (!fire.subject.is_empty()).then(|| line(&fire.subject)),
             value: said,
             limit,
